@@ -1,0 +1,208 @@
+"""The whole schema of a run; every other config is a few differences.
+
+Fields that are floats are written as floats: a field born `1` would refuse
+0.25 on the command line.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Phantom mammograms, ResNet18, AdaTriplet with AutoMargin."""
+  config = ml_collections.ConfigDict()
+  config.seed = 0
+  config.data = _data()
+  config.sampler = _sampler()
+  config.augment = _augment()
+  config.model = _model()
+  config.loss = _loss()
+  config.automargin = _automargin()
+  config.optim = _optim()
+  config.train = _train()
+  config.eval = _eval()
+  config.parallel = _parallel()
+  config.logging = _logging()
+  return config.lock()
+
+
+def _data():
+  data = ml_collections.ConfigDict()
+  # 'phantom' draws mammograms; 'table' reads images of one's own.
+  data.source = 'phantom'
+  data.image_size = 96
+  data.channels = 1
+  # Flip images of this laterality ('L' or 'R') so that both sides look alike.
+  data.mirror = 'R'
+  # 'all'; 'breast' blacks out the rest; 'background' blacks out the breast.
+  data.region = 'all'
+  # CSV or parquet file, and the folder or zip its paths lead into ('': the
+  # folder of the table).
+  data.table = ''
+  data.root = ''
+  # How a picture meets a square: 'pad', 'crop' or 'stretch'.
+  data.fit = 'pad'
+  # 'stop' at an image that cannot be read, or 'skip' up to 1 % of them.
+  data.on_bad = 'stop'
+  # Memory for decoded images in MiB.
+  data.cache_mb = 2048
+  # Number of subject-disjoint folds and the one to test on; 0: no folds.
+  data.num_folds = 0
+  data.fold = 0
+  # Names of the table's own columns; '': the canonical name if it is there.
+  data.columns = ml_collections.ConfigDict()
+  for name in (
+    'path', 'subject', 'item', 'visit_months', 'laterality', 'view',
+    'diagnosis', 'split',
+  ):  # fmt: skip
+    data.columns[name] = ''
+  data.phantom = ml_collections.ConfigDict()
+  data.phantom.train_women = 240
+  data.phantom.validation_women = 24
+  data.phantom.test_women = 100
+  # 'woman_side' tells left from right; 'woman' does not.
+  data.phantom.identity = 'woman_side'
+  data.phantom.lesion_rate = 0.15
+  data.phantom.seed = 0
+  # Folder for drawn images; '': the user's cache folder.
+  data.phantom.cache_dir = ''
+  return data
+
+
+def _sampler():
+  sampler = ml_collections.ConfigDict()
+  sampler.subjects_per_batch = 16
+  sampler.images_per_subject = 4
+  # Draw a subject's images with replacement when it has too few.
+  sampler.with_replacement = False
+  # Subjects with fewer images take no part in training.
+  sampler.min_images = 1
+  # What two copies of one image in a batch are: 'ignored' or 'positive'.
+  sampler.same_item = 'ignored'
+  # Threads that read, and batches held ready.
+  sampler.num_threads = 2
+  sampler.prefetch = 4
+  return sampler
+
+
+def _augment():
+  augment = ml_collections.ConfigDict()
+  augment.horizontal_flip = False
+  augment.vertical_flip = False
+  augment.rotate90 = False
+  augment.rotation_degrees = 10.0
+  augment.shift = 0.06
+  augment.zoom = 0.1
+  augment.brightness = 0.05
+  augment.contrast = 0.1
+  augment.gamma = 0.2
+  augment.noise = 0.01
+  augment.fill = 'edge'
+  return augment
+
+
+def _model():
+  model = ml_collections.ConfigDict()
+  model.name = 'resnet18'
+  # Channels of the first stage; 64 is the published network.
+  model.width = 16
+  model.stem = 'imagenet'
+  model.embedding_dim = 128
+  model.normalize = True
+  model.zero_init = False
+  # Of the convolutions: 'float32' or 'bfloat16'.
+  model.dtype = 'float32'
+  return model
+
+
+def _loss():
+  loss = ml_collections.ConfigDict()
+  # 'adatriplet', 'triplet' or 'contrastive'.
+  loss.name = 'adatriplet'
+  # Of adatriplet: 'paper' or 'code'; AutoMargin follows it.
+  loss.form = 'paper'
+  # '': the form's own; 'all', 'semihard_region' or 'hard_region'.
+  loss.selection = ''
+  loss.reduction = 'mean'
+  # Of triplet and contrastive; adatriplet is cosine.
+  loss.distance = 'cosine'
+  loss.negative_weight = 1.0
+  # Margins when AutoMargin is fixed, and where schedules start.
+  loss.margin = 0.25
+  loss.beta = 0.1
+  # Of contrastive.
+  loss.positive_margin = 0.0
+  loss.squared = False
+  return loss
+
+
+def _automargin():
+  automargin = ml_collections.ConfigDict()
+  # 'step', 'epoch', 'ema', 'linear', 'exponential' or 'fixed'.
+  automargin.mode = 'step'
+  automargin.k_gap = 2.0
+  automargin.k_an = 2.0
+  automargin.decay = 0.9
+  # Where the schedules end.
+  automargin.margin_end = 0.5
+  automargin.beta_end = 0.1
+  return automargin
+
+
+def _optim():
+  optim = ml_collections.ConfigDict()
+  # 'adam', 'adamw' or 'sgd'.
+  optim.name = 'adamw'
+  optim.learning_rate = 2e-3
+  optim.warmup_steps = 50
+  # 'cosine' to zero, or 'constant'.
+  optim.schedule = 'cosine'
+  optim.weight_decay = 1e-4
+  optim.momentum = 0.9
+  # Largest global norm of the gradient; 0.0: no clipping.
+  optim.clip_norm = 1.0
+  return optim
+
+
+def _train():
+  train = ml_collections.ConfigDict()
+  train.steps = 1500
+  train.log_every = 25
+  train.eval_every = 250
+  train.checkpoint_every = 250
+  # Updates refused in a row, for numbers that are not finite, before the end.
+  train.max_bad_steps = 3
+  # Go on in a workdir whose rates or lengths were others.
+  train.allow_config_change = False
+  return train
+
+
+def _eval():
+  evaluation = ml_collections.ConfigDict()
+  # 'first_visit', 'first_image', 'left' or 'right'; see metrics/protocols.
+  evaluation.gallery = 'first_visit'
+  evaluation.batch_size = 128
+  # Bootstrap draws over subjects for the intervals.
+  evaluation.draws = 2000
+  # Add the control that sees only what surrounds the breast.
+  evaluation.masked_baseline = True
+  # Query rows shown in the report.
+  evaluation.examples = 12
+  return evaluation
+
+
+def _parallel():
+  parallel = ml_collections.ConfigDict()
+  # 'shard_map' or 'pmap'.
+  parallel.transform = 'shard_map'
+  # Devices of this process to use; 0: all.
+  parallel.num_devices = 0
+  return parallel
+
+
+def _logging():
+  logging = ml_collections.ConfigDict()
+  logging.tensorboard = True
+  logging.progress = True
+  # Folder for compiled programs; '': the user's cache folder; 'off'.
+  logging.compile_cache = ''
+  return logging

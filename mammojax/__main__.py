@@ -1,0 +1,142 @@
+"""The command line: `python -m mammojax <command>`.
+
+    python -m mammojax train --config=configs/adatriplet.py --workdir=runs/ada
+    python -m mammojax report --workdir=runs/ada
+
+Exit codes: 0 done, 2 usage, 3 bad data, 4 integrity or leak, 5 disk or
+memory, 6 numbers, 75 stopped by a signal with the state saved.
+"""
+
+from collections.abc import Sequence
+import logging
+import pathlib
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+import rich.console
+import rich.logging
+
+from mammojax import errors
+
+
+def train(arguments: Sequence[str]) -> None:
+  """Trains, evaluates on the test split, and writes the report."""
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file(
+    'config',
+    None,
+    'Python file with get_config(); any field is overridden by '
+    '--config.<field>=<value>.',
+    lock_config=True,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'workdir',
+    '',
+    "The run's folder; default: runs/<name of the config file>.",
+    flag_values=values,
+  )
+  _parse(values, 'train', arguments)
+  if values['config'].value is None:
+    raise errors.UsageError(
+      'train needs --config=FILE, such as --config=configs/adatriplet.py.'
+    )
+  path = pathlib.Path(values['config'].config_filename)
+  workdir = pathlib.Path(values.workdir or pathlib.Path('runs') / path.stem)
+  # Only now: a wrong flag is answered before the seconds this import takes.
+  from mammojax.training import parallel, train as training
+
+  parallel.initialize()
+  command = ['python', 'main.py', *arguments]
+  results = training.run(values.config, workdir, command)
+  if parallel.is_first_process():
+    _report(workdir, results)
+
+
+def report(arguments: Sequence[str]) -> None:
+  """Writes report.html and figures/ of a finished run again."""
+  values = flags.FlagValues()
+  flags.DEFINE_string(
+    'workdir', '', "The run's folder.", flag_values=values
+  )
+  _parse(values, 'report', arguments)
+  if not values.workdir:
+    raise errors.UsageError('report needs --workdir=FOLDER of a run.')
+  from mammojax.report import reading
+
+  workdir = pathlib.Path(values.workdir)
+  _report(workdir, reading.metrics(workdir))
+
+
+def _report(workdir, results):
+  from mammojax.report import html, table
+
+  page = html.write(workdir)
+  rich.console.Console().print(table.results(results))
+  print(f'Report: {page}')
+
+
+COMMANDS = {'train': train, 'report': report}
+
+
+def _parse(values, command, arguments):
+  """Parses flags; what is wrong with them becomes a UsageError."""
+  flags.DEFINE_bool(
+    'help', False, 'Show this help.', short_name='h', flag_values=values
+  )
+  try:
+    rest = values([command, *arguments])
+  except FileNotFoundError as error:
+    raise errors.UsageError(
+      f'{error.filename or error} does not exist. Configs are in configs/.'
+    ) from error
+  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+    raise errors.UsageError(str(error).strip('"\'')) from error
+  if values.help:
+    print(f'python -m mammojax {command}\n{values.get_help()}')
+    raise SystemExit(0)
+  if len(rest) > 1:
+    raise errors.UsageError(
+      f'{command} takes flags only, got {rest[1]!r}. Write --name=value.'
+    )
+  # Threads and processes of the input read absl's global flags.
+  flags.FLAGS.mark_as_parsed()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs a command.
+
+  Args:
+    arguments: without the program's name; None: those of this process.
+
+  Returns:
+    The exit code.
+  """
+  arguments = list(sys.argv[1:] if arguments is None else arguments)
+  logging.basicConfig(
+    level=logging.INFO,
+    format='%(message)s',
+    handlers=[
+      rich.logging.RichHandler(show_path=False, show_level=False, markup=False)
+    ],
+  )
+  for noisy in ('absl', 'jax', 'orbax', 'matplotlib', 'grain'):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
+  if not arguments or arguments[0] in ('-h', '--help', 'help'):
+    print(__doc__)
+    for name, command in COMMANDS.items():
+      print(f'  {name:10} {command.__doc__.splitlines()[0]}')
+    return 0 if arguments else 2
+  try:
+    if arguments[0] not in COMMANDS:
+      raise errors.unknown('command', arguments[0], COMMANDS)
+    COMMANDS[arguments[0]](arguments[1:])
+  except errors.MammojaxError as error:
+    print(f'Error: {error}', file=sys.stderr)
+    return error.exit_code
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,212 @@
+"""A table of images, read as strings and checked whole before it is used.
+
+    frame, store = read(
+      'manifest.csv', columns={'subject': 'subject_id', 'diagnosis': 'label'})
+
+The frame has a RangeIndex and these columns; text that the file lacks is ''.
+
+  subject       str      the identity that is matched (required)
+  path          str      file below the image root (required)
+  item          str      one image; by default the path
+  visit_months  float64  time of the exam; NaN when unknown
+  laterality    str      'L', 'R' or ''
+  view          str
+  diagnosis     str
+  split         str      'train', 'validation' or 'test'; by hash of the
+                         subject when the file has no such column
+  row           int64    where it stood in the file, as `records` counts
+"""
+
+from collections.abc import Callable, Mapping
+import difflib
+import logging
+import math
+import os
+import pathlib
+
+import pandas as pd
+
+from mammojax import errors
+from mammojax.data import checks, readers, records, splits
+
+_LOG = logging.getLogger(__name__)
+
+REQUIRED = ('path', 'subject')
+OPTIONAL = (
+  'item',
+  'visit_months',
+  'laterality',
+  'view',
+  'diagnosis',
+  'split',
+)
+ON_BAD = ('stop', 'skip')
+_SIDES = {'': '', 'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
+_SPLITS = {'val': 'validation'} | {name: name for name in splits.NAMES}
+
+
+def read(
+  path: str | os.PathLike[str],
+  *,
+  root: str = '',
+  columns: Mapping[str, str] | None = None,
+  on_bad: str = 'stop',
+  threads: int = 2,
+) -> tuple[pd.DataFrame, readers.Store]:
+  """Reads a table and decodes every image of it once.
+
+  Args:
+    path: CSV or parquet, see `records`.
+    root: folder or .zip of the images, absolute or relative to the table's
+      folder. '' is that folder, or, when none of the images is there, the one
+      zip beside the table that holds them.
+    columns: canonical name -> column of the file; '' or absent means the
+      canonical name itself, when the file has it.
+    on_bad: 'stop', or 'skip': broken images are set aside and exact duplicate
+      rows merged, each with a warning.
+    threads: images decoded at once.
+
+  Returns:
+    (frame as in the module, store of its images).
+
+  Raises:
+    UsageError: an unknown `on_bad` or canonical name.
+    DataError: columns, values, files or images that cannot be used; above 1 %
+      broken images also under 'skip'. All of them in one message, by row.
+    IntegrityError: additionally a subject in two splits, or an image with two
+      subjects or two descriptions.
+  """
+  if on_bad not in ON_BAD:
+    raise errors.unknown('on_bad', on_bad, ON_BAD)
+  table = pathlib.Path(path)
+  frame, has_split = _canonical(records.read(table), table, columns or {})
+  problems = checks.Problems(f'The table {str(table)!r}')
+  _check_values(frame, has_split, problems)
+  checks.check_identities(frame, problems)
+  store = _find_store(table, root, frame['path'].tolist())
+  checks.check_images(frame, store, problems, threads)
+  if on_bad == 'skip':
+    frame = checks.set_aside(frame, problems)
+  problems.raise_if_any()
+  return frame.reset_index(drop=True), store
+
+
+def _canonical(
+  raw: pd.DataFrame, table: pathlib.Path, columns: Mapping[str, str]
+) -> tuple[pd.DataFrame, bool]:
+  """The canonical columns of a raw table, and whether it has splits."""
+  for name in columns:
+    if name not in REQUIRED + OPTIONAL:
+      raise errors.unknown('column', name, REQUIRED + OPTIONAL)
+  there = list(raw.columns)
+  missing, frame = [], pd.DataFrame({'row': raw.index.to_numpy()})
+  for name in REQUIRED + OPTIONAL:
+    source = columns.get(name, '') or name
+    if source in there:
+      frame[name] = raw[source].to_numpy()
+    elif name in REQUIRED or columns.get(name, ''):
+      near = difflib.get_close_matches(source, there, n=1, cutoff=0.4)
+      hint = f'; did you mean {near[0]!r}?' if near else ''
+      missing.append(f'  {name}: no column {source!r}{hint}')
+    else:
+      frame[name] = ''
+  if missing:
+    raise errors.DataError(
+      f'The table {str(table)!r} lacks columns:\n'
+      + '\n'.join(missing)
+      + f'\nIt has: {", ".join(map(repr, there))}. Map them, for example'
+      ' data.columns.subject=<column>.'
+    )
+  if 'item' not in there and not columns.get('item', ''):
+    frame['item'] = frame['path']
+  for name in frame.columns.difference(['row', 'path']):
+    frame[name] = frame[name].str.strip()
+  has_split = bool((frame['split'] != '').any())
+  return frame, has_split
+
+
+def _check_values(
+  frame: pd.DataFrame, has_split: bool, problems: checks.Problems
+) -> None:
+  """Turns months, sides and splits into their canonical values, in place."""
+  for name in REQUIRED + ('item',):
+    for row in frame.loc[frame[name] == '', 'row']:
+      problems.add(f'empty {name}', row, f'{name} is empty')
+  _convert(frame, 'visit_months', _months, 'a number of months', problems)
+  _convert(
+    frame, 'laterality', _SIDES.get, 'L, R, left, right or empty', problems
+  )
+  if has_split:
+    _convert(
+      frame, 'split', _SPLITS.get, 'train, validation, val or test', problems
+    )
+    for subject, where in splits.leaks(frame).items():
+      first = min(min(rows) for rows in where.values())
+      what = splits.describe_leak(subject, where)
+      problems.add('subjects in more than one split', first, what, True)
+  else:
+    frame['split'] = splits.assign(frame['subject'])
+
+
+def _convert(
+  frame: pd.DataFrame,
+  name: str,
+  convert: Callable[[str], object],
+  wanted: str,
+  problems: checks.Problems,
+) -> None:
+  known = {text: convert(text.lower()) for text in frame[name].unique()}
+  wrong = [text for text, value in known.items() if value is None]
+  for row, text in frame.loc[frame[name].isin(wrong), ['row', name]].to_numpy():
+    problems.add(f'wrong {name}', row, f'{name} is {text!r}, not {wanted}')
+  # An unknown value is kept, so that the checks after this one still hold.
+  values = [text if text in wrong else known[text] for text in frame[name]]
+  frame[name] = values
+
+
+def _months(text: str) -> float | None:
+  if not text:
+    return math.nan
+  try:
+    value = float(text.replace('_', '?'))  # Python would accept 1_000
+  except ValueError:
+    return None
+  return value if math.isfinite(value) else None
+
+
+def _find_store(
+  table: pathlib.Path, root: str, paths: list[str]
+) -> readers.Store:
+  """The root that was named, or the folder, or the one zip that fits."""
+  if root:
+    return readers.open_store(table.parent / root)
+  folder = readers.open_store(table.parent)
+  if any(_is_there(folder, path) for path in paths):
+    return folder
+  fitting = []
+  for archive in sorted(table.parent.glob('*.zip')):
+    store = readers.open_store(archive)
+    if any(_is_there(store, path) for path in paths):
+      fitting.append(store)
+    else:
+      store.close()
+  if len(fitting) > 1:
+    names = ', '.join(repr(store.root.name) for store in fitting)
+    for store in fitting:
+      store.close()
+    raise errors.DataError(
+      f'Several archives beside {str(table)!r} hold images of it: {names}.'
+      ' Name one as the root, for example data.root=images.zip.'
+    )
+  if not fitting:
+    return folder
+  _LOG.info('Images are read from %s beside the table.', fitting[0].root)
+  return fitting[0]
+
+
+def _is_there(store: readers.Store, path: str) -> bool:
+  """Whether a file is there; a refused path is not, and is reported later."""
+  try:
+    return store.exists(path)
+  except errors.DataError:
+    return False

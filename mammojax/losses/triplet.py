@@ -1,0 +1,190 @@
+"""Triplet loss over all triplets of a region, exact and without a cube."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mammojax import mining, numerics, pairs
+from mammojax.losses import checks
+
+REDUCTIONS = ('mean', 'mean_active', 'sum')
+
+
+class TripletStats(NamedTuple):
+  """What a batch holds, over all devices; float32[] each.
+
+  Attributes:
+    num_triplets: valid triplets.
+    num_selected: triplets of the selection.
+    num_active: selected triplets with a hinge above 0.
+    num_anchors: anchors with a positive and a negative.
+    num_negative_pairs: unordered negative pairs that occur in a triplet.
+    mean_gap: mean of d_an - d_ap over valid triplets.
+    mean_an: mean of 1 - d_an over valid triplets; a pair counts once for
+      each positive of its anchor.
+    mean_an_pairs: mean of 1 - d over those unordered negative pairs.
+  """
+
+  num_triplets: jax.Array
+  num_selected: jax.Array
+  num_active: jax.Array
+  num_anchors: jax.Array
+  num_negative_pairs: jax.Array
+  mean_gap: jax.Array
+  mean_an: jax.Array
+  mean_an_pairs: jax.Array
+
+
+def batch_all_triplet(
+  embeddings,
+  labels,
+  *,
+  margin,
+  selection='all',
+  distance='cosine',
+  reduction='mean',
+  gallery=None,
+  axis_name=None,
+  block=pairs.BLOCK,
+  stats=False,
+):
+  """Triplet loss summed exactly over every selected triplet.
+
+      sum over selected (a, p, n) of max(0, d_ap - d_an + margin)
+      = margin |A| + sum_ij W_ij d_ij
+
+  with A the active triplets, W_ap the active triplets of a positive pair and
+  -W_an those of a negative pair. W is constant under small changes, so the
+  gradient is exact wherever it exists; at a hinge of 0 it is taken as 0.
+
+  Args:
+    embeddings: see `mammojax.losses`, as all arguments not listed.
+    labels: see there.
+    margin: float, at least 0, in the unit of the distance.
+    selection: 'all', 'semihard_region' (0 < gap <= margin) or 'hard_region'
+      (gap <= 0).
+    distance: see there.
+    reduction: 'mean' over selected triplets, 'mean_active' over those with a
+      hinge above 0, or 'sum'.
+    gallery: see there.
+    axis_name: see there.
+    block: see there.
+    stats: see there; the statistics are TripletStats.
+
+  Returns:
+    float32[], or (float32[], TripletStats).
+
+  Source: Schroff et al. 2015, arXiv:1503.03832, with every distance by name;
+  the counting form is derived in docs/losses.md.
+  """
+  checks.one_of('reduction', reduction, REDUCTIONS)
+  mining.check_name(selection)
+  margin = checks.number('margin', margin)
+  of = pairs.batch(
+    embeddings,
+    labels,
+    distance=distance,
+    gallery=gallery,
+    axis_name=axis_name,
+  )
+
+  def weigh(dist, positive, negative, extras):
+    chosen = mining.select(selection, dist, positive, negative, margin)
+    weights = mining.pair_weights(chosen, positive)
+    value = hinge_sum(weights, dist, chosen, positive, margin)
+    sums = triplet_sums(dist, positive, negative, chosen, extras)
+    return (weights,), (value,), sums
+
+  has_positive = positives_exist(of) if stats else no_extras(of)
+  (total,), sums = pairs.scan(weigh, of, has_positive, block=block)
+  count = {
+    'mean': sums['selected'],
+    'mean_active': sums['active'],
+    'sum': jnp.ones_like(total),
+  }[reduction]
+  loss = numerics.divide(total, count)
+  return (loss, as_stats(sums)) if stats else loss
+
+
+def hinge_sum(weights, dist, chosen, positive, margin):
+  """margin |A| + sum W d, float32[], row by row so that no total rounds."""
+  active = jnp.where(positive, chosen.active, 0)
+  num_active = jnp.sum(active, axis=1, dtype=jnp.int32)
+  rows = margin * num_active + jnp.sum(weights * dist, axis=1)
+  return jnp.sum(jnp.maximum(rows, 0.0))
+
+
+def no_extras(of):
+  """Extras for `triplet_sums` where no one asked for unordered pairs."""
+  return (
+    jnp.zeros_like(of.anchor_relation.valid, jnp.float32),
+    jnp.zeros_like(of.gallery_relation.valid, jnp.float32),
+  )
+
+
+def positives_exist(of):
+  """Which anchors, and which gallery rows as anchors, have a positive.
+
+  Returns:
+    (float32[n], float32[m]) of 0 and 1. Rows of an explicit gallery are
+    never anchors. Time O(n m) without a product.
+  """
+
+  def any_positive(positive, negative):
+    del negative
+    return jnp.any(positive, axis=1).astype(jnp.float32)
+
+  has_positive = pairs.per_anchor(any_positive, of)
+  if of.is_self:
+    return has_positive, pairs.gather(has_positive, of.axis_name)
+  return has_positive, jnp.zeros(of.gallery.shape[0], jnp.float32)
+
+
+def unordered_weights(negative, extras):
+  """Weight of each ordered negative pair so that {i, j} counts once.
+
+  A pair counts if one end has a positive; if both have, it is met twice and
+  weighs one half each time.
+  """
+  anchor_has, gallery_has = extras
+  weights = anchor_has[:, None] * (1.0 - 0.5 * gallery_has[None, :])
+  return jnp.where(negative, weights, 0.0)
+
+
+def triplet_sums(dist, positive, negative, chosen, extras):
+  """Sums of one block behind TripletStats, in closed form; O(n m)."""
+  num_p = jnp.sum(positive, axis=1, dtype=jnp.int32).astype(jnp.float32)
+  num_n = jnp.sum(negative, axis=1, dtype=jnp.int32).astype(jnp.float32)
+  sum_p = jnp.sum(jnp.where(positive, dist, 0.0), axis=1)
+  sum_n = jnp.sum(jnp.where(negative, dist, 0.0), axis=1)
+  pair_weight = unordered_weights(negative, extras)
+
+  def on_positives(counts):
+    rows = jnp.sum(jnp.where(positive, counts, 0), axis=1, dtype=jnp.int32)
+    return jnp.sum(rows.astype(jnp.float32))
+
+  return {
+    'triplets': jnp.sum(num_p * num_n),
+    'selected': on_positives(chosen.selected),
+    'active': on_positives(chosen.active),
+    'anchors': jnp.sum((num_p * num_n > 0).astype(jnp.float32)),
+    'gap': jnp.sum(num_p * sum_n - num_n * sum_p),
+    'an': jnp.sum(num_p * (num_n - sum_n)),
+    'pairs': jnp.sum(pair_weight),
+    'an_pairs': jnp.sum(pair_weight * (1.0 - dist)),
+  }
+
+
+def as_stats(sums) -> TripletStats:
+  """Divides the sums of all blocks and devices."""
+  return TripletStats(
+    num_triplets=sums['triplets'],
+    num_selected=sums['selected'],
+    num_active=sums['active'],
+    num_anchors=sums['anchors'],
+    num_negative_pairs=sums['pairs'],
+    mean_gap=numerics.divide(sums['gap'], sums['triplets']),
+    mean_an=numerics.divide(sums['an'], sums['triplets']),
+    mean_an_pairs=numerics.divide(sums['an_pairs'], sums['pairs']),
+  )

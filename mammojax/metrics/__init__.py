@@ -1,0 +1,1 @@
+"""Retrieval metrics, protocols, intervals and signs of collapse, in NumPy."""

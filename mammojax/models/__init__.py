@@ -1,0 +1,1 @@
+"""Networks: backbones, the embedding head and the two put together."""

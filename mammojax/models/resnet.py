@@ -1,0 +1,198 @@
+"""Residual networks in flax linen, with the arithmetic of torchvision.
+
+A backbone maps float32[b, h, w, c] to float32[b, f]: the mean over the last
+feature map. Padding is explicit, so that sizes and alignment agree with
+published weights; convolutions have no bias.
+
+    model = resnet.ResNet((2, 2, 2, 2), width=64)          # ResNet18
+    variables = model.init(key, images, train=False)
+    features = model.apply(variables, images, train=False)  # [b, 512]
+
+Source: He et al., 2016, arXiv:1512.03385, sections 3.3 and 4.1; the blocks of
+torchvision 0.15 (the stride of a bottleneck is on its 3x3 convolution).
+Differs: the running variance is that of the batch, divided by n; torch
+divides by n - 1.
+"""
+
+from collections.abc import Sequence
+import functools
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from mammojax import errors
+from mammojax.models import convolution
+
+STEMS = ('imagenet', 'cifar')
+
+
+def norm(
+  train: bool, *, dtype: Any = jnp.float32, axis_name: str | None = None
+) -> Any:
+  """A maker of batch norms that takes a name; statistics are float32."""
+  return functools.partial(
+    nn.BatchNorm,
+    use_running_average=not train,
+    momentum=0.9,
+    epsilon=1e-5,
+    dtype=dtype,
+    axis_name=axis_name,
+  )
+
+
+def _max_pool(x: jax.Array) -> jax.Array:
+  """Maximum over 3x3 windows, stride 2, padding 1 that never wins."""
+  return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+
+class BasicBlock(nn.Module):
+  """Two 3x3 convolutions and a shortcut: relu(x' + f(x)).
+
+  Attributes:
+    features: channels of the convolutions and of the result.
+    stride: of the first convolution and of the projection.
+    norm: makes a batch norm from a name and an optional scale_init.
+    zero_init: start the last scale at 0, so that the block is its shortcut.
+    dtype: of the convolutions.
+  """
+
+  features: int
+  stride: int
+  norm: Any
+  zero_init: bool = False
+  dtype: Any = jnp.float32
+
+  expansion = 1
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [b, h, w, c] to [b, h / stride, w / stride, features]."""
+    conv = functools.partial(convolution.Conv, dtype=self.dtype)
+    y = conv(self.features, 3, self.stride, name='conv1')(x)
+    y = nn.relu(self.norm(name='norm1')(y))
+    y = conv(self.features, 3, name='conv2')(y)
+    y = self.norm(name='norm2', scale_init=_last_scale(self.zero_init))(y)
+    return nn.relu(_shortcut(self, x, y.shape) + y)
+
+
+class Bottleneck(nn.Module):
+  """1x1, 3x3 and 1x1 convolutions and a shortcut; four times wider outside.
+
+  Attributes:
+    features: channels of the inner convolutions; the result has four times
+      as many.
+    stride: of the 3x3 convolution and of the projection.
+    norm: makes a batch norm from a name and an optional scale_init.
+    zero_init: start the last scale at 0, so that the block is its shortcut.
+    dtype: of the convolutions.
+  """
+
+  features: int
+  stride: int
+  norm: Any
+  zero_init: bool = False
+  dtype: Any = jnp.float32
+
+  expansion = 4
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [b, h, w, c] to [b, h / stride, w / stride, 4 features]."""
+    conv = functools.partial(convolution.Conv, dtype=self.dtype)
+    y = conv(self.features, 1, name='conv1')(x)
+    y = nn.relu(self.norm(name='norm1')(y))
+    y = conv(self.features, 3, self.stride, name='conv2')(y)
+    y = nn.relu(self.norm(name='norm2')(y))
+    y = conv(self.features * self.expansion, 1, name='conv3')(y)
+    y = self.norm(name='norm3', scale_init=_last_scale(self.zero_init))(y)
+    return nn.relu(_shortcut(self, x, y.shape) + y)
+
+
+def _last_scale(zero_init: bool) -> Any:
+  """The initial scale of the norm that ends a block."""
+  return nn.initializers.zeros if zero_init else nn.initializers.ones
+
+
+def _shortcut(
+  block: BasicBlock | Bottleneck, x: jax.Array, shape: tuple[int, ...]
+) -> jax.Array:
+  """x itself, or its 1x1 projection where the block changes its shape."""
+  if x.shape == shape:
+    return x
+  conv = convolution.Conv(
+    shape[-1], 1, block.stride, dtype=block.dtype, name='conv_shortcut'
+  )
+  return block.norm(name='norm_shortcut')(conv(x))
+
+
+class ResNet(nn.Module):
+  """A residual network up to and with its global average pool.
+
+  Attributes:
+    stage_sizes: blocks in each stage; channels double and sides halve from
+      one stage to the next.
+    block: BasicBlock or Bottleneck.
+    width: channels of the first stage; 64 as published.
+    stem: 'imagenet' is a 7x7 convolution of stride 2 and a 3x3 maximum of
+      stride 2; 'cifar' is a 3x3 convolution and keeps the size.
+    zero_init: start every block as its shortcut.
+    dtype: of the convolutions and activations; parameters, statistics and
+      the result are float32.
+    axis_name: device axis over which batch statistics are averaged in
+      training; None on one device.
+  """
+
+  stage_sizes: Sequence[int]
+  block: Any = BasicBlock
+  width: int = 64
+  stem: str = 'imagenet'
+  zero_init: bool = False
+  dtype: Any = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Features of a batch of images.
+
+    Args:
+      x: float32[b, h, w, c].
+      train: use the statistics of the batch, and update the running ones if
+        the collection batch_stats is mutable; else use the running ones.
+
+    Returns:
+      float32[b, width * 2^(stages - 1) * expansion].
+
+    Raises:
+      UsageError: at trace time, if the stem is unknown.
+      ValueError: at trace time, if x does not have four axes.
+    """
+    if x.ndim != 4:
+      raise ValueError(f'images must be [b, h, w, c], got {x.shape}.')
+    make_norm = norm(train, dtype=self.dtype, axis_name=self.axis_name)
+    x = self._stem(x, make_norm)
+    for stage, blocks in enumerate(self.stage_sizes):
+      for number in range(blocks):
+        x = self.block(
+          features=self.width * 2**stage,
+          stride=2 if stage > 0 and number == 0 else 1,
+          norm=make_norm,
+          zero_init=self.zero_init,
+          dtype=self.dtype,
+          name=f'stage{stage + 1}_block{number + 1}',
+        )(x)
+    return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+
+  def _stem(self, x: jax.Array, make_norm: Any) -> jax.Array:
+    """The layers in front of the first stage."""
+    if self.stem not in STEMS:
+      raise errors.unknown('stem', self.stem, STEMS)
+    size, stride = (7, 2) if self.stem == 'imagenet' else (3, 1)
+    x = convolution.Conv(
+      self.width, size, stride, dtype=self.dtype, name='conv_stem'
+    )(x)
+    x = make_norm(name='norm_stem')(x)
+    # relu and maximum commute; the pooled map is four times smaller.
+    x = _max_pool(x) if self.stem == 'imagenet' else x
+    return nn.relu(x)

@@ -1,0 +1,57 @@
+"""Everything a training step reads and returns, as one pytree."""
+
+from typing import Any
+
+from flax.training import train_state
+import jax
+import jax.numpy as jnp
+
+from mammojax import automargin
+
+
+class TrainState(train_state.TrainState):
+  """Flax's TrainState with what metric learning adds.
+
+  Attributes:
+    batch_stats: running statistics of batch norm.
+    automargin: margins and what they are made of.
+    num_refused: int32[], updates refused in a row because a number was not
+      finite.
+  """
+
+  batch_stats: Any
+  automargin: automargin.AutoMarginState
+  num_refused: jax.Array
+
+
+def create(model, tx, margins, *, seed: int, image_shape) -> TrainState:
+  """The state before step 0.
+
+  Args:
+    model: a flax module, images and `train` to embeddings.
+    tx: optax transformation.
+    margins: AutoMarginState.
+    seed: of the parameters.
+    image_shape: (h, w, c).
+
+  Returns:
+    TrainState on the default device.
+  """
+  images = jnp.zeros((1, *image_shape), jnp.float32)
+
+  @jax.jit
+  def init(key):
+    variables = model.init(key, images, train=False)
+    params = variables['params']
+    return TrainState(
+      step=jnp.asarray(0, jnp.int32),
+      apply_fn=model.apply,
+      params=params,
+      tx=tx,
+      opt_state=tx.init(params),
+      batch_stats=variables.get('batch_stats', {}),
+      automargin=margins,
+      num_refused=jnp.asarray(0, jnp.int32),
+    )
+
+  return init(jax.random.key(seed))

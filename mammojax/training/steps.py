@@ -1,0 +1,148 @@
+"""One update of the parameters, as a pure function of plain arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+from clu import metrics as clu_metrics
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from mammojax import automargin, relations
+from mammojax.training import state as state_lib
+
+
+@flax.struct.dataclass
+class TrainMetrics(clu_metrics.Collection):
+  """Means over the steps since the last log."""
+
+  loss: clu_metrics.Average.from_output('loss')
+  active_fraction: clu_metrics.Average.from_output('active_fraction')
+  mean_gap: clu_metrics.Average.from_output('mean_gap')
+  margin: clu_metrics.LastValue.from_output('margin')
+  beta: clu_metrics.LastValue.from_output('beta')
+  grad_norm: clu_metrics.Average.from_output('grad_norm')
+  mean_cosine: clu_metrics.Average.from_output('mean_cosine')
+  refused: clu_metrics.Average.from_output('refused')
+
+
+def train_step(
+  state: state_lib.TrainState,
+  metrics: TrainMetrics,
+  batch: dict[str, jax.Array],
+  *,
+  loss_fn: Callable[..., tuple[jax.Array, Any]],
+  augment_fn: Callable[..., jax.Array],
+  seed: int,
+  same_item: str = 'ignored',
+  axis_name: str | None = None,
+) -> tuple[state_lib.TrainState, TrainMetrics, dict[str, jax.Array]]:
+  """One update; all that comes back is equal on all devices.
+
+  An update with a loss or gradient that is not finite is refused: all but the
+  step counter and `num_refused` stays bit for bit as it was.
+
+  Args:
+    state: TrainState.
+    metrics: TrainMetrics to add to.
+    batch: 'image' float32[b, h, w, c] in [0, 1]; 'label', 'item', 'position'
+      int32[b]; b is this device's share of the batch.
+    loss_fn: (embeddings float32[b, d], Relation, AutoMarginState, axis_name)
+      -> (float32[] loss of the global batch, LossStats).
+    augment_fn: (images, key, position int32[b]) -> images.
+    seed: of the augmentation.
+    same_item: rule of the relation for two copies of one image.
+    axis_name: device axis to mine across; None on one device.
+
+  Returns:
+    (new state, metrics, pulse): the pulse is 'loss', 'grad_norm' and
+    'num_refused' of this step, to be read while the next one runs.
+  """
+  key = jax.random.fold_in(jax.random.key(seed), state.step)
+  images = augment_fn(batch['image'], key, batch['position'])
+  relation = relations.Relation(
+    batch['label'], item=batch['item'], same_item=same_item
+  )
+
+  def objective(params):
+    embeddings, updates = state.apply_fn(
+      {'params': params, 'batch_stats': state.batch_stats},
+      images,
+      train=True,
+      mutable=['batch_stats'],
+    )
+    loss, stats = loss_fn(embeddings, relation, state.automargin, axis_name)
+    return loss, (embeddings, updates['batch_stats'], stats)
+
+  (loss, aux), grads = jax.value_and_grad(objective, has_aux=True)(
+    state.params
+  )
+  embeddings, batch_stats, stats = aux
+  if axis_name is not None:
+    grads = jax.lax.pmean(grads, axis_name)
+  grad_norm = optax.global_norm(grads)
+  is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+  new_state = _advance(state, grads, batch_stats, stats, is_finite)
+  measured = {
+    'loss': loss,
+    'active_fraction': stats.active_fraction,
+    'mean_gap': stats.mean_gap,
+    'margin': state.automargin.margin,
+    'beta': state.automargin.beta,
+    'grad_norm': grad_norm,
+    'mean_cosine': mean_cosine(embeddings, axis_name),
+    'refused': (~is_finite).astype(jnp.float32),
+  }
+  pulse = {
+    'loss': loss,
+    'grad_norm': grad_norm,
+    'num_refused': new_state.num_refused,
+  }
+  metrics = metrics.merge(TrainMetrics.single_from_model_output(**measured))
+  return new_state, metrics, pulse
+
+
+def _advance(state, grads, batch_stats, stats, is_finite):
+  """The next state, or the same one counted on."""
+  updates, opt_state = state.tx.update(grads, state.opt_state, state.params)
+  margins = state.automargin
+  if stats.triplets is not None:
+    margins = automargin.accumulate(margins, stats.triplets)
+  wanted = state.replace(
+    params=optax.apply_updates(state.params, updates),
+    opt_state=opt_state,
+    batch_stats=batch_stats,
+    automargin=automargin.update(margins),
+  )
+  kept = jax.tree.map(
+    lambda new, old: jnp.where(is_finite, new, old), wanted, state
+  )
+  return kept.replace(
+    step=state.step + 1,
+    num_refused=jnp.where(is_finite, 0, state.num_refused + 1),
+  )
+
+
+def mean_cosine(embeddings: jax.Array, axis_name: str | None) -> jax.Array:
+  """Mean cosine of two different rows of the global batch; near 1: collapse.
+
+      (|sum_i f_i|^2 - sum_i |f_i|^2) / (b (b - 1))
+
+  Args:
+    embeddings: float32[b, d] of length 1, this device's share.
+    axis_name: device axis, or None.
+
+  Returns:
+    float32[]. For rows of other lengths it is the mean product.
+  """
+  embeddings = jax.lax.stop_gradient(embeddings)
+  sums = (
+    jnp.sum(embeddings, axis=0),
+    jnp.sum(embeddings**2),
+    jnp.float32(embeddings.shape[0]),
+  )
+  if axis_name is not None:
+    sums = jax.lax.psum(sums, axis_name)
+  total, square, count = sums
+  return (jnp.sum(total**2) - square) / jnp.maximum(count * (count - 1), 1)

@@ -1,0 +1,247 @@
+"""From a config and a folder to a trained network and its numbers.
+
+    results = train.run(config, 'runs/adatriplet')
+
+The same call on the same folder goes on where the last one stopped.
+"""
+
+from collections.abc import Sequence
+import functools
+import logging
+import pathlib
+from typing import Any
+
+from clu import parameter_overview
+import jax
+import ml_collections
+import numpy as np
+
+from mammojax import errors
+from mammojax.data import pipeline
+from mammojax.metrics import protocols
+from mammojax.training import checkpoints, evaluate, factory, loop, parallel
+from mammojax.training import signals, steps
+from mammojax.training import state as state_lib
+from mammojax.training import workdir as workdirs
+
+_LOG = logging.getLogger(__name__)
+# Training images from which the mean and spread of pixels are measured.
+_SAMPLE = 512
+
+
+def run(
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  command: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Trains, then evaluates the best checkpoint on the test split once.
+
+  Args:
+    config: as `configs.base.get_config` returns it, with changes.
+    workdir: the run's folder; made when missing.
+    command: the command line, for the record.
+
+  Returns:
+    What `metrics.json` holds.
+
+  Raises:
+    UsageError: a field, a name, or a workdir of another config.
+    DataError: images or tables that cannot be used.
+    IntegrityError: leaks between splits, damaged checkpoints.
+    ResourceError: the disk is full.
+    NumericsError: losses that are not finite, several steps in a row.
+    Stopped: a signal came; the state is saved.
+  """
+  workdir = pathlib.Path(workdir)
+  _use_compile_cache(config)
+  lock = workdirs.prepare(
+    workdir,
+    config.to_dict(),
+    command,
+    devices=[device.device_kind for device in jax.devices()],
+    process_index=jax.process_index(),
+  )
+  try:
+    with signals.StopSignal() as stop:
+      return Trainer(config, workdir).run(stop)
+  finally:
+    if lock is not None:
+      lock.release()
+
+
+def _use_compile_cache(config):
+  folder = config.logging.compile_cache
+  if folder != 'off':
+    parallel.compile_cache(folder or factory.cache_folder('compiled'))
+
+
+class Trainer:
+  """A run, built and checked before step 0."""
+
+  def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path):
+    """Builds everything; every mistake in the config shows here."""
+    self.config, self.workdir = config, workdir
+    self.loss_fn = factory.loss(config)
+    self.augment_fn = factory.augmentation(config)
+    self.devices = parallel.Parallel(
+      config.parallel.transform, config.parallel.num_devices
+    )
+    batch_size = (
+      config.sampler.subjects_per_batch * config.sampler.images_per_subject
+    )
+    self.devices.check_batch(batch_size)
+    self.images = factory.image_set(config)
+    self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
+    if not len(self.rows):
+      raise errors.DataError('The table has no image in the split train.')
+    self.sampler = factory.sampler(config, self.images, self.rows)
+    self.test_protocol = factory.protocol(config, self.images.frame, 'test')
+    self._build_model()
+    self._build_evaluation()
+
+  def _build_model(self):
+    config = self.config
+    mean, std = _pixel_statistics(self.images, self.rows, config.data.region)
+    build = functools.partial(factory.model, config, mean=mean, std=std)
+    # Parameters are made outside the device transform, where no axis exists.
+    state = state_lib.create(
+      build(axis_name=None),
+      factory.optimizer(config),
+      factory.margins(
+        config, steps_per_epoch=max(self.sampler.steps_per_pass, 1)
+      ),
+      seed=config.seed,
+      image_shape=(self.images.image_size,) * 2 + (self.images.channels,),
+    )
+    self.state = self.devices.replicate(
+      state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
+    )
+    self.step_fn = self.devices.data_parallel(
+      functools.partial(
+        steps.train_step,
+        loss_fn=self.loss_fn,
+        augment_fn=self.augment_fn,
+        seed=config.seed,
+        same_item=config.sampler.same_item,
+      )
+    )
+    self.embed_fn = evaluate.embedder(build(axis_name=None))
+
+  def _build_evaluation(self):
+    try:
+      self.validation_protocol = factory.protocol(
+        self.config, self.images.frame, 'validation'
+      )
+    except errors.DataError as error:
+      _LOG.warning('No validation, so the last checkpoint counts: %s', error)
+      self.validation_protocol = None
+
+  def run(self, stop: signals.StopSignal) -> dict[str, Any]:
+    """Trains what is left to train, tests, writes `metrics.json`."""
+    _LOG.info(
+      'Parameters:\n%s',
+      parameter_overview.get_parameter_overview(self.state.params),
+    )
+    config = self.config
+    with checkpoints.Checkpoints(self.workdir / 'checkpoints') as saved:
+      training = loop.Loop(
+        config=config,
+        source=pipeline.BatchSource(
+          factory.Region(self.images, config.data.region),
+          self.rows,
+          self.sampler,
+          config.train.steps,
+          process_index=jax.process_index(),
+          process_count=jax.process_count(),
+        ),
+        devices=self.devices,
+        step_fn=self.step_fn,
+        rate_fn=factory.schedule(config),
+        validate_fn=self._validate if self.validation_protocol else None,
+        saved=saved,
+        workdir=self.workdir,
+        item_names=self.images.frame['item'].to_numpy(),
+      )
+      state = training.run(self.state, stop)
+      saved.wait()
+      best_step = int(state.step)
+      if self.validation_protocol is not None and saved.best() is not None:
+        state, best_step, _ = saved.restore(state, 'best')
+    return self._test(state, best_step, training, stop)
+
+  def embed(self, state, rows: np.ndarray, stop=None) -> np.ndarray:
+    """Embeddings float32[n, d] of rows of the table, on one device."""
+    params, batch_stats = jax.tree.map(
+      np.asarray, (state.params, state.batch_stats)
+    )
+    params, batch_stats = jax.device_put((params, batch_stats))
+    return evaluate.embed(
+      lambda batch: self.embed_fn(params, batch_stats, batch),
+      self.images,
+      rows,
+      batch_size=self.config.eval.batch_size,
+      region=self.config.data.region,
+      stop=stop,
+    )
+
+  def _sides(self, state, protocol: protocols.Protocol, stop):
+    query = self.embed(state, protocol.query_rows, stop)
+    return query, self.embed(state, protocol.gallery_rows, stop)
+
+  def _validate(self, state, stop) -> dict[str, float]:
+    protocol = self.validation_protocol
+    return evaluate.validation(protocol, *self._sides(state, protocol, stop))
+
+  def _test(self, state, best_step, training, stop) -> dict[str, Any]:
+    config, protocol = self.config, self.test_protocol
+    query, gallery = self._sides(state, protocol, stop)
+    values = evaluate.score(protocol, query, gallery)
+    options = {'draws': config.eval.draws, 'seed': config.seed}
+    results = {
+      'test': evaluate.summarize(protocol, values, **options),
+      'baselines': evaluate.baselines(
+        self.images,
+        protocol,
+        masked=config.eval.masked_baseline,
+        **options,
+      ),
+      'counts': {
+        'subjects': protocol.n_subjects,
+        'gallery': protocol.n_gallery,
+        'queries': protocol.n_queries,
+        'queries_without_mate': protocol.n_without_mate,
+      },
+      'seed': config.seed,
+      'steps': config.train.steps,
+      'best_step': best_step,
+      'loss': config.loss.name,
+      'warnings': list(dict.fromkeys(training.warnings)),
+      **training.clock.results(),
+    }
+    if jax.process_index() == 0:
+      evaluate.save_details(
+        self.workdir / 'evaluation.npz',
+        self.images,
+        protocol,
+        query,
+        gallery,
+        values,
+        num_examples=config.eval.examples,
+        seed=config.seed,
+      )
+      workdirs.atomic_write_json(self.workdir / 'metrics.json', results)
+    return results
+
+
+def _pixel_statistics(images, rows, region):
+  """Mean and standard deviation of each channel over training images."""
+  pick = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)
+  sample = images.images(rows[pick], region)
+  mean = sample.mean(axis=(0, 1, 2), dtype=np.float64)
+  std = sample.std(axis=(0, 1, 2), dtype=np.float64)
+  if not (std > 0).all():
+    raise errors.DataError(
+      f'The training images have no contrast: channel spread {std.tolist()}. '
+      'Look at the images and at data.region.'
+    )
+  return tuple(mean.tolist()), tuple(std.tolist())

@@ -138,10 +138,10 @@ def _loss():
 def _automargin():
   automargin = ml_collections.ConfigDict()
   # 'step', 'epoch', 'ema', 'linear', 'exponential' or 'fixed'.
-  automargin.mode = 'step'
+  automargin.mode = 'ema'
   automargin.k_gap = 2.0
   automargin.k_an = 2.0
-  automargin.decay = 0.9
+  automargin.decay = 0.98
   # Where the schedules end.
   automargin.margin_end = 0.5
   automargin.beta_end = 0.1

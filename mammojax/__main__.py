@@ -15,7 +15,6 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 import rich.console
-import rich.logging
 
 from mammojax import errors
 
@@ -38,18 +37,14 @@ def train(arguments: Sequence[str]) -> None:
     flag_values=values,
   )
   _parse(values, 'train', arguments)
-  if values['config'].value is None:
-    raise errors.UsageError(
-      'train needs --config=FILE, such as --config=configs/adatriplet.py.'
-    )
-  path = pathlib.Path(values['config'].config_filename)
+  config, path = _config(values)
   workdir = pathlib.Path(values.workdir or pathlib.Path('runs') / path.stem)
   # Only now: a wrong flag is answered before the seconds this import takes.
   from mammojax.training import parallel, train as training
 
   parallel.initialize()
   command = ['python', 'main.py', *arguments]
-  results = training.run(values.config, workdir, command)
+  results = training.run(config, workdir, command)
   if parallel.is_first_process():
     _report(workdir, results)
 
@@ -77,7 +72,30 @@ def _report(workdir, results):
   print(f'Report: {page}')
 
 
+def _config(values):
+  """The config and the path of its file."""
+  try:
+    config = values.config
+    # A file that failed to load shows only when it is looked into.
+    _ = config is None or config.keys()
+  except OSError as error:
+    path = pathlib.Path(values['config'].config_filename)
+    if path.is_file():
+      raise errors.UsageError(f'{path} is no config: {error}') from error
+    known = sorted(str(p) for p in path.parent.glob('*.py'))
+    raise errors.unknown('config file', str(path), known) from error
+  if config is None:
+    raise errors.UsageError(
+      'train needs --config=FILE, such as --config=configs/adatriplet.py.'
+    )
+  return config, pathlib.Path(values['config'].config_filename)
+
+
 COMMANDS = {'train': train, 'report': report}
+
+
+# What absl and ml_collections raise for a flag that does not fit.
+_BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
 
 
 def _parse(values, command, arguments):
@@ -87,12 +105,11 @@ def _parse(values, command, arguments):
   )
   try:
     rest = values([command, *arguments])
-  except FileNotFoundError as error:
-    raise errors.UsageError(
-      f'{error.filename or error} does not exist. Configs are in configs/.'
-    ) from error
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-    raise errors.UsageError(str(error).strip('"\'')) from error
+  except _BAD_FLAGS as error:
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    if isinstance(error, AttributeError | KeyError):
+      text = f'Unknown config field {text}'
+    raise errors.UsageError(text) from error
   if values.help:
     print(f'python -m mammojax {command}\n{values.get_help()}')
     raise SystemExit(0)
@@ -114,14 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The exit code.
   """
   arguments = list(sys.argv[1:] if arguments is None else arguments)
-  logging.basicConfig(
-    level=logging.INFO,
-    format='%(message)s',
-    handlers=[
-      rich.logging.RichHandler(show_path=False, show_level=False, markup=False)
-    ],
-  )
-  for noisy in ('absl', 'jax', 'orbax', 'matplotlib', 'grain'):
+  logging.basicConfig(level=logging.INFO, format='%(message)s')
+  for noisy in ('absl', 'jax', 'orbax', 'matplotlib', 'grain', 'tensorboardX'):
     logging.getLogger(noisy).setLevel(logging.WARNING)
   if not arguments or arguments[0] in ('-h', '--help', 'help'):
     print(__doc__)

@@ -123,6 +123,8 @@ class Augmentation:
         'images must be [b, h, w, c] and index [b], got '
         f'{images.shape} and {index.shape}.'
       )
+    if self == Augmentation(fill=self.fill):
+      return images
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
     if any(getattr(self, field) for field in _MOVES):
       matrix, offset = jax.vmap(
@@ -148,7 +150,7 @@ class Augmentation:
       cos, sin = jnp.cos(angle), jnp.sin(angle)
       matrix = _row_column(cos, sin, -sin, cos)
     if self.zoom:
-      matrix = matrix * _factor(key, 'zoom', self.zoom)
+      matrix = matrix / _factor(key, 'zoom', self.zoom)
     if self.shift:
       size = jnp.asarray([height, width], jnp.float32)
       offset = self.shift * size * _uniform(key, 'shift', (2,))

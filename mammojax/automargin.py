@@ -34,14 +34,17 @@ class Rule:
 
   Attributes:
     mode: 'step' sets them from each batch, 'epoch' from the triplets of the
-      epoch before, 'ema' from a running mean; 'linear' and 'exponential' go
-      from start to end in `total_steps`; 'fixed' never moves.
+      epoch before; 'ema' moves them a share 1 - decay of the way from where
+      they are to where 'step' would set them, so that a network that starts
+      nearly collapsed, with a gap near 0, is not asked for a margin near 0;
+      'linear' and 'exponential' go from start to end in `total_steps`;
+      'fixed' never moves.
     form: 'paper' clamps margin to [0, 2) and beta to [0, 1], and beta
       follows the mean over valid triplets; 'code' clamps margin at 0 only,
       and beta follows the mean over unordered negative pairs.
     k_gap: K of the margin, Eq. 2.
     k_an: K of beta, Eq. 3.
-    decay: share of the running mean kept in a step of mode 'ema'.
+    decay: share of the margin kept in a step of mode 'ema'.
     steps_per_epoch: steps between updates of mode 'epoch'.
     total_steps: length of the schedules.
     margin_end: last margin of the schedules.
@@ -85,7 +88,7 @@ class AutoMarginState:
     step: int32[], updates so far.
     mean_gap: mean of phi_ap - phi_an over the triplets accumulated.
     mean_an: mean of phi_an accumulated.
-    weight_gap: triplets behind `mean_gap` (decayed in mode 'ema').
+    weight_gap: triplets behind `mean_gap`.
     weight_an: triplets or pairs behind `mean_an`.
     clamped: int32[], updates in which a bound cut a margin.
     margin_start: margin at step 0.
@@ -114,7 +117,7 @@ def init(
   k_an: float = 2.0,
   margin: float | None = None,
   beta: float | None = None,
-  decay: float = 0.9,
+  decay: float = 0.98,
   steps_per_epoch: int = 1,
   total_steps: int = 1,
   margin_end: float = 0.25,
@@ -206,15 +209,12 @@ def accumulate(state: AutoMarginState, stats) -> AutoMarginState:
   is_paper = rule.form == 'paper'
   mean_an = stats.mean_an if is_paper else stats.mean_an_pairs
   num_an = stats.num_triplets if is_paper else stats.num_negative_pairs
-  keep = {'step': 0.0, 'ema': rule.decay, 'epoch': 1.0}[rule.mode]
-  # 'ema' forgets by step, so that a batch with many triplets has no more say.
-  count = (lambda n: n) if rule.mode == 'epoch' else (lambda n: n > 0)
+  keep = 1.0 if rule.mode == 'epoch' else 0.0
   gap, weight_gap = _merge(
-    state.mean_gap, state.weight_gap, stats.mean_gap,
-    count(stats.num_triplets), keep,
-  )  # fmt: skip
+    state.mean_gap, state.weight_gap, stats.mean_gap, stats.num_triplets, keep
+  )
   an, weight_an = _merge(
-    state.mean_an, state.weight_an, mean_an, count(num_an), keep
+    state.mean_an, state.weight_an, mean_an, num_an, keep
   )
   return dataclasses.replace(
     state, mean_gap=gap, weight_gap=weight_gap, mean_an=an, weight_an=weight_an
@@ -261,8 +261,13 @@ def update(state: AutoMarginState) -> AutoMarginState:
   if rule.mode in ('linear', 'exponential'):
     return _scheduled(state)
   is_due = (step % rule.steps_per_epoch == 0) | (rule.mode != 'epoch')
+  keep = rule.decay if rule.mode == 'ema' else 0.0
+  wanted_margin = state.mean_gap / rule.k_gap
+  wanted_beta = 1 + (state.mean_an - 1) / rule.k_an
   margin, beta, is_clamped = _clamp(
-    state.mean_gap / rule.k_gap, 1 + (state.mean_an - 1) / rule.k_an, rule.form
+    keep * state.margin + (1 - keep) * wanted_margin,
+    keep * state.beta + (1 - keep) * wanted_beta,
+    rule.form,
   )
   sets_margin = is_due & (state.weight_gap > 0)
   sets_beta = is_due & (state.weight_an > 0)

@@ -3,8 +3,8 @@
 import functools
 
 import jax
-from jax.sharding import AxisType, PartitionSpec
 import jax.numpy as jnp
+from jax.sharding import AxisType, PartitionSpec
 import numpy as np
 import pytest
 import reference
@@ -91,6 +91,7 @@ def test_other_selections_equal_the_loop(form, selection):
     )
 
 
+@pytest.mark.slow
 def test_the_sum_of_the_paper_form_is_not_divided():
   _check(
     _jitted('paper', None, 'sum'),
@@ -101,6 +102,7 @@ def test_the_sum_of_the_paper_form_is_not_divided():
   )
 
 
+@pytest.mark.slow
 def test_eager_equals_the_loop():
   _check(_function('code'), 'code', BATCHES['padded'], (0.25, 0.1, 1.0))
 
@@ -124,9 +126,7 @@ def test_one_batch_of_three_by_hand():
   # Triplets (0, 1, 2): phi 0.9, 0.6; (1, 0, 2): phi 0.9, 0.54.
   batch = _three(0.9, 0.6)
   numbers = (0.5, 0.2, 2.0)
-  (paper, stats), _ = _jitted('paper')(
-    batch['x'], _relation(batch), *numbers
-  )
+  (paper, stats), _ = _jitted('paper')(batch['x'], _relation(batch), *numbers)
   first = (0.6 - 0.9 + 0.5) + 2.0 * (0.6 - 0.2)
   second = (0.54 - 0.9 + 0.5) + 2.0 * (0.54 - 0.2)
   np.testing.assert_allclose(paper, (first + second) / 2, rtol=1e-5)
@@ -176,9 +176,7 @@ def test_statistics_of_both_forms_equal_the_loop():
 
 def test_without_the_negative_term_it_is_the_triplet_loss():
   batch = BATCHES['unbalanced']
-  (value, _), _ = _jitted('paper')(
-    batch['x'], _relation(batch), 0.3, 0.1, 0.0
-  )
+  (value, _), _ = _jitted('paper')(batch['x'], _relation(batch), 0.3, 0.1, 0.0)
   dist = reference.distances(batch['x'], batch['x'])
   want = reference.batch_all_triplet(dist, *_masks(batch), 0.3)[0]
   np.testing.assert_allclose(value, want, rtol=2e-5)
@@ -284,8 +282,21 @@ def test_active_triplets_are_unequal_between_the_devices():
   assert len(set(share[:4])) == 4 and not share[4:].any()
 
 
-@pytest.mark.parametrize('transform', ['shard_map', 'pmap'])
-@pytest.mark.parametrize('name', SHARDED)
+@pytest.mark.parametrize(
+  'name, transform',
+  [
+    ('semihard active', 'shard_map'),
+    ('paper', 'shard_map'),
+    ('paper', 'pmap'),
+    ('code', 'shard_map'),
+    ('contrastive', 'pmap'),
+    pytest.param('all', 'shard_map', marks=pytest.mark.slow),
+    pytest.param('all', 'pmap', marks=pytest.mark.slow),
+    pytest.param('semihard active', 'pmap', marks=pytest.mark.slow),
+    pytest.param('code', 'pmap', marks=pytest.mark.slow),
+    pytest.param('contrastive', 'shard_map', marks=pytest.mark.slow),
+  ],
+)
 def test_eight_devices_equal_one(name, transform):
   value, stats, grad = _run(
     SHARDED[name], transform, _relation(_global_batch())
@@ -314,6 +325,7 @@ def test_one_device_equals_the_loop(name):
   _assert_close(grad, batch['x'].T.astype(np.float64) @ rows, 1e-4)
 
 
+@pytest.mark.slow
 def test_without_items_a_row_is_still_not_its_own_positive_on_devices():
   label = relations.Relation(jnp.asarray(_global_batch()['label']))
   value, _, grad = _run(SHARDED['all'], 'shard_map', label)

@@ -1,6 +1,5 @@
 """Intervals over subjects: arithmetic, coverage, and what they refuse."""
 
-import time
 
 import numpy as np
 import pytest
@@ -74,11 +73,9 @@ def test_paired_difference_is_narrower_than_two_intervals(rng):
   assert alone['high'] - alone['low'] > 5 * (got['high'] - got['low'])
 
 
-def test_interval_is_fast_and_equal_for_equal_seeds(rng):
+def test_interval_is_equal_for_equal_seeds_only(rng):
   values, subjects = clustered(rng, 2500, 4)
-  start = time.process_time()
   first = bootstrap.interval(values, subjects, seed=5)
-  assert time.process_time() - start < 3.0
   assert first == bootstrap.interval(values, subjects, seed=5)
   assert first != bootstrap.interval(values, subjects, seed=6)
 

@@ -181,6 +181,25 @@ def test_a_flipped_seal_is_no_seal(tmp_path):
     assert saved.restore(_state())[1] == 1
 
 
+def test_only_broken_seals_are_no_fresh_start(tmp_path):
+  _fill(tmp_path, [1])
+  _flip(tmp_path / '1.json')
+  with (
+    checkpoints.Checkpoints(tmp_path) as saved,
+    pytest.raises(errors.IntegrityError, match='damaged: 1'),
+  ):
+    saved.latest()
+
+
+def test_killed_before_the_first_seal_is_a_fresh_start(tmp_path):
+  _fill(tmp_path, [1])
+  (tmp_path / '1.json').unlink()
+  with checkpoints.Checkpoints(tmp_path) as saved:
+    assert saved.latest() is None
+    assert saved.save(1, _state(2))
+    _assert_same_bits(saved.restore(_state())[0], _state(2))
+
+
 def test_a_missing_file_is_damage(tmp_path):
   _fill(tmp_path, [1, 2])
   _biggest(tmp_path / '2').unlink()

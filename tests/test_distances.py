@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from mammojax import distances
-from mammojax import errors
+from mammojax import distances, errors
 
 
 def _vectors(rng, n=7, m=5, d=9):
@@ -21,7 +20,10 @@ def _vectors(rng, n=7, m=5, d=9):
 @pytest.mark.parametrize('name', reference.DISTANCES)
 def test_pairwise_equals_the_loop(name, jitted, rng, strict_promotion):
   x, y = _vectors(rng)
-  function = lambda x, y: distances.pairwise(x, y, name)
+
+  def function(x, y):
+    return distances.pairwise(x, y, name)
+
   got = (jax.jit(function) if jitted else function)(x, y)
   assert got.shape == (7, 5) and got.dtype == jnp.float32
   np.testing.assert_allclose(got, reference.distances(x, y, name), rtol=2e-5)
@@ -31,9 +33,12 @@ def test_pairwise_equals_the_loop(name, jitted, rng, strict_promotion):
 def test_gradients_by_both_arguments_equal_the_hand_derivation(name, rng):
   x, y = _vectors(rng)
   weights = rng.normal(size=(7, 5))
-  function = lambda x, y: jnp.sum(
-    jnp.asarray(weights, jnp.float32) * distances.pairwise(x, y, name)
-  )
+
+  def function(x, y):
+    return jnp.sum(
+      jnp.asarray(weights, jnp.float32) * distances.pairwise(x, y, name)
+    )
+
   got = jax.grad(function, argnums=(0, 1))(x, y)
   want = reference.pull_back(x, y, weights, name)
   for one, other in zip(got, want, strict=True):
@@ -93,11 +98,30 @@ def test_gradients_are_finite_for_duplicates_and_zero_vectors(name, rng):
   x, _ = _vectors(rng)
   x[3] = x[1]
   x[4:6] = 0.0
-  function = lambda x: jnp.sum(distances.pairwise(x, x, name) ** 2)
+
+  def function(x):
+    return jnp.sum(distances.pairwise(x, x, name) ** 2)
+
   assert np.isfinite(distances.pairwise(x, x, name)).all()
   assert np.isfinite(jax.grad(function)(x)).all()
-  plain = lambda x: jnp.sum(distances.pairwise(x, x, name))
+
+  def plain(x):
+    return jnp.sum(distances.pairwise(x, x, name))
+
   assert np.isfinite(jax.jit(jax.grad(plain))(x)).all()
+
+
+@pytest.mark.parametrize('name', reference.DISTANCES)
+def test_equal_vectors_pull_nowhere(name):
+  # Every distance has its minimum here, so no direction may be preferred:
+  # a collapsed batch would drift along it.
+  x = np.array([[0.5, -1.0, 2.0, 0.0]], np.float32)
+
+  def function(x, y):
+    return jnp.sum(distances.pairwise(x, y, name))
+
+  for grad in jax.grad(function, (0, 1))(x, x):
+    np.testing.assert_allclose(grad, np.zeros_like(x), atol=1e-6)
 
 
 @pytest.mark.parametrize('name', reference.DISTANCES)
@@ -116,7 +140,8 @@ def test_masked_pairs_at_zero_distance_leave_no_nan(name):
 @pytest.mark.parametrize('name', reference.DISTANCES)
 def test_distances_are_never_negative_beyond_rounding(name, rng):
   x = np.repeat(50.0 + rng.normal(size=(3, 16)), 3, axis=0)
-  got = np.asarray(distances.pairwise(x.astype(np.float32), x.astype('f4'), name))
+  x = x.astype(np.float32)
+  got = np.asarray(distances.pairwise(x, x, name))
   assert got.min() >= (-1e-6 if name == 'cosine' else 0.0)
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.models import embedder
-from mammojax.models import heads
+from mammojax.models import embedder, heads
 
 
 @pytest.mark.usefixtures('strict_promotion')
@@ -16,7 +15,8 @@ def test_l2_normalize_equals_float64(rng, scale):
   x = (scale * rng.normal(size=(5, 7))).astype(np.float32)
   wide = x.astype(np.float64)
   want = wide / np.sqrt((wide**2).sum(1, keepdims=True))
-  np.testing.assert_allclose(heads.l2_normalize(jnp.asarray(x)), want, rtol=2e-6)
+  got = heads.l2_normalize(jnp.asarray(x))
+  np.testing.assert_allclose(got, want, rtol=2e-6)
 
 
 def test_l2_normalize_gradient_is_the_projection(rng):

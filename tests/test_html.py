@@ -235,6 +235,19 @@ def test_arrays_of_objects_are_not_unpickled(bare):
   assert 'evaluation.npz cannot be read' in Page(html.write(bare)).text
 
 
+@pytest.mark.parametrize(
+  'argv, want',
+  [
+    (['main.py', '--config=a b.py'], "python main.py '--config=a b.py'"),
+    (['/x/mammojax/__main__.py', 'train'], 'python -m mammojax train'),
+    (['bin/mammojax', 'train'], 'bin/mammojax train'),
+  ],
+)
+def test_command_is_shown_as_it_was_typed(bare, argv, want):
+  (bare / 'environment.json').write_text(json.dumps({'command': argv}))
+  assert want in Page(html.write(bare)).text
+
+
 @pytest.mark.parametrize('name', ['mated_counts', 'example_hit_names'])
 def test_arrays_of_unlike_lengths_are_said_in_a_sentence(bare, rng, name):
   arrays = made_up_run.evaluation(rng)

@@ -163,7 +163,7 @@ def test_weight_moves_within_bounds():
     ]
   )
   np.testing.assert_array_equal(sizes[:, 0], 1.0)
-  assert np.all(np.abs(sizes - 1.0) <= 0.12)
+  assert np.all(np.abs(sizes - 1.0) < 0.1201)
   assert len(np.unique(sizes[:, 2])) > 1
 
 
@@ -217,22 +217,16 @@ def test_every_image_has_its_own_exposure():
   assert len(shifts) == len(_keys(TINY)) == 16
 
 
-def test_breast_stays_within_reach_under_the_wildest_exposures():
-  """At the limits of the settings some are cut off, and none leaks."""
-  wild = phantom.PhantomSpec(
-    train_women=0,
-    validation_women=0,
-    test_women=8,
-    image_size=64,
-    visits_months=(0, 96),
-    position_shift=0.1,
-    compression=0.2,
-    warp=0.03,
-    rotation_degrees=15.0,
-  )
-  away = exposure.outside_reach(64)
-  breast, _ = phantom.PhantomImages(wild, workers=1).masks(np.arange(64))
-  assert not np.any(breast & away)
+def test_breast_is_cut_off_at_its_reach(monkeypatch):
+  """The reach holds by force, not by luck: here it is drawn far too near."""
+  monkeypatch.setattr(exposure, 'REACH', 0.3)
+  # A size of its own, as the reach of a size is computed once.
+  spec = phantom.PhantomSpec(0, 0, 1, 48)
+  away = exposure.outside_reach(48)
+  for view in spec.views:
+    shot = phantom.render(spec, 0, 'L', view, 0)
+    assert shot.breast_mask.any()
+    assert not np.any(shot.breast_mask & away)
 
 
 def test_background_of_an_image_is_a_function_of_the_exposure_alone(small):

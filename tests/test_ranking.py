@@ -14,9 +14,9 @@ from mammojax import ranking
 SHAPE = (6, 37)
 METHODS = ('auto', 'loop', 'sort')
 SPREADS = ('few', 'many', 'unbalanced', 'none', 'all')
-_counts = functools.partial(
-  jax.jit, static_argnames=('inclusive', 'method')
-)(ranking.cross_counts)
+_counts = functools.partial(jax.jit, static_argnames=('inclusive', 'method'))(
+  ranking.cross_counts
+)
 
 
 def _case(rng, spread, n, m):
@@ -46,7 +46,9 @@ def _assert_equals_reference(dist, positive, negative, shift, inclusive):
     np.testing.assert_array_equal(got, below + above, err_msg=method)
 
 
-@pytest.mark.parametrize('inclusive', [False, True], ids=['strict', 'inclusive'])
+@pytest.mark.parametrize(
+  'inclusive', [False, True], ids=['strict', 'inclusive']
+)
 @pytest.mark.parametrize('spread', SPREADS)
 def test_cross_counts_equal_the_loop(spread, inclusive, rng):
   dist, positive, negative = _case(rng, spread, *SHAPE)
@@ -59,7 +61,9 @@ def test_other_sizes_equal_the_loop(n, m, rng):
   _assert_equals_reference(*_case(rng, 'many', n, m), 0.2, False)
 
 
-@pytest.mark.parametrize('inclusive', [False, True], ids=['strict', 'inclusive'])
+@pytest.mark.parametrize(
+  'inclusive', [False, True], ids=['strict', 'inclusive']
+)
 @pytest.mark.parametrize('spread', ['few', 'many'])
 def test_ties_are_decided_exactly(spread, inclusive, rng):
   _, positive, negative = _case(rng, spread, *SHAPE)

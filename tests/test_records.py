@@ -39,6 +39,7 @@ def test_delimiters_bom_and_quoted_line_breaks(tmp_path, delimiter, end):
   ]
   text = '\ufeff' + end.join(delimiter.join(row) for row in rows) + end
   frame = records.read(_write(tmp_path, text))
+  assert frame.columns.tolist() == ['path', 'subject', 'view']
   assert frame['view'].tolist() == [f'two{end}lines; and, more', 'a "quote"']
   assert frame.index.tolist() == [2, 4]
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import reference
 
-from mammojax import errors
-from mammojax import relations
+from mammojax import errors, relations
 
 SAME_ITEM = ('ignored', 'positive')
 SAME_GROUP = ('kept', 'ignored')
@@ -160,7 +159,10 @@ def test_vectors_of_another_length_are_refused(field):
   dtype = bool if field == 'valid' else np.int32
   with pytest.raises(ValueError, match='3'):
     relations.as_relation(
-      relations.Relation(label=np.zeros(4, np.int32), **{field: np.zeros(3, dtype)}), 4
+      relations.Relation(
+        label=np.zeros(4, np.int32), **{field: np.zeros(3, dtype)}
+      ),
+      4,
     )
 
 
@@ -172,7 +174,10 @@ def test_labels_must_be_a_vector():
 def test_a_mask_that_is_not_boolean_is_refused():
   with pytest.raises(TypeError, match='valid'):
     relations.as_relation(
-      relations.Relation(label=np.zeros(4, np.int32), valid=np.ones(4, np.float32)), 4
+      relations.Relation(
+        label=np.zeros(4, np.int32), valid=np.ones(4, np.float32)
+      ),
+      4,
     )
 
 
@@ -186,7 +191,12 @@ def test_a_mask_that_is_not_boolean_is_refused():
 def test_an_unknown_rule_lists_the_known_ones(rule, wrong, known):
   with pytest.raises(errors.UsageError) as caught:
     relations.as_relation(
-      relations.Relation(label=np.zeros(4, np.int32), group=np.zeros(4, np.int32), **{rule: wrong}), 4
+      relations.Relation(
+        label=np.zeros(4, np.int32),
+        group=np.zeros(4, np.int32),
+        **{rule: wrong},
+      ),
+      4,
     )
   for name in known:
     assert name in str(caught.value)

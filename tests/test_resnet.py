@@ -1,5 +1,7 @@
 """Backbones against hand arithmetic and float64 loops."""
 
+import functools
+
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -7,9 +9,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.models import convolution
-from mammojax.models import embedder
-from mammojax.models import resnet
+from mammojax.models import convolution, embedder, resnet
 
 AXIS = 'data'
 
@@ -18,7 +18,8 @@ def loop_conv(x, kernel, stride):
   """Cross-correlation, one output pixel at a time, in float64."""
   size = kernel.shape[0]
   half = size // 2
-  x = np.pad(np.asarray(x, np.float64), ((0, 0), (half, half), (half, half), (0, 0)))
+  frame = ((0, 0), (half, half), (half, half), (0, 0))
+  x = np.pad(np.asarray(x, np.float64), frame)
   kernel = np.asarray(kernel, np.float64)
   rows = (x.shape[1] - size) // stride + 1
   columns = (x.shape[2] - size) // stride + 1
@@ -172,9 +173,7 @@ def test_kernel_gradient_in_chunks_equals_lax(rng, monkeypatch):
 
 def test_max_pool_equals_loop(rng):
   x = rng.normal(size=(2, 7, 8, 3)).astype(np.float32) - 3.0
-  padded = np.pad(
-    x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf
-  )
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
   want = np.zeros((2, 4, 4, 3), np.float32)
   for i in range(4):
     for j in range(4):
@@ -246,9 +245,8 @@ def test_eight_devices_equal_one(rng, transform):
   """Output, statistics and gradient, also with unequal shards."""
   x = jnp.asarray(rng.normal(size=(16, 8, 8, 1)), jnp.float32)
   x = x + jnp.arange(16.0)[:, None, None, None]
-  fields = {'width': 4, 'stem': 'cifar', 'embedding_dim': 5}
-  one = embedder.build('resnet18', **fields)
-  many = embedder.build('resnet18', axis_name=AXIS, **fields)
+  one = resnet.ResNet((1, 1), width=4, stem='cifar')
+  many = resnet.ResNet((1, 1), width=4, stem='cifar', axis_name=AXIS)
   variables = jax.jit(one.init, static_argnums=2)(
     jax.random.key(0), x[:2], False
   )
@@ -288,16 +286,11 @@ def test_eight_devices_equal_one(rng, transform):
       out_axes=(0, None, None),
     )(variables, x.reshape(8, 2, 8, 8, 1))
     got = out.reshape(16, -1), new, grads
-  for name, a, b, atol in zip(
-    ('out', 'statistics', 'gradient'), got, want, (1e-4, 1e-4, 5e-3)
-  ):
-    jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(
-        a, b, rtol=1e-3, atol=atol, err_msg=name
-      ),
-      a,
-      b,
-    )
+  # Gradients are sums over 16 x 8 x 8 places of terms that nearly cancel.
+  compare = functools.partial(np.testing.assert_allclose, rtol=1e-3)
+  compare(got[0], want[0], atol=1e-4)
+  jax.tree.map(functools.partial(compare, atol=1e-4), got[1], want[1])
+  jax.tree.map(functools.partial(compare, atol=2e-3), got[2], want[2])
 
 
 def test_wrong_shape_and_stem_are_refused():

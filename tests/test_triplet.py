@@ -126,11 +126,10 @@ def test_batch_all_equals_the_triple_loop(selection, reduction):
     _check_triplet(_jitted_triplet(*names), batch, names)
 
 
-def test_eager_equals_the_triple_loop(strict_promotion):
+def test_eager_equals_the_triple_loop():
   names = ('semihard_region', 'mean')
-  margin = jnp.float32(MARGIN)
   batch = BATCHES['padded']
-  (value, _), grad = _triplet(*names)(batch['x'], relation_of(batch), margin)
+  (value, _), grad = _triplet(*names)(batch['x'], relation_of(batch), MARGIN)
   dist = reference.distances(batch['x'], batch['x'])
   want, weights, _, _ = reference.batch_all_triplet(
     dist, *masks_of(batch), MARGIN, *names
@@ -139,7 +138,24 @@ def test_eager_equals_the_triple_loop(strict_promotion):
   assert_close(grad, reference.gradient(batch['x'], weights))
 
 
-@pytest.mark.parametrize('distance', reference.DISTANCES[1:])
+@every_loss
+def test_no_dtype_or_rank_is_promoted_in_silence(name, strict_promotion):
+  batch = BATCHES['padded']
+  shape = jax.eval_shape(
+    lambda x: LOSSES[name](x, relation_of(batch), stats=True), batch['x']
+  )
+  assert shape[0].shape == () and shape[0].dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+  'distance',
+  [
+    'euclidean',
+    pytest.param('squared_euclidean', marks=pytest.mark.slow),
+    'manhattan',
+    pytest.param('snr', marks=pytest.mark.slow),
+  ],
+)
 def test_every_distance_equals_the_triple_loop(distance):
   names = ('semihard_region', 'mean')
   function = _jitted_triplet(*names, distance)
@@ -201,7 +217,7 @@ def test_statistics_equal_the_triple_loop():
     assert stats.num_anchors == both.sum()
 
 
-@pytest.mark.parametrize('block', [1, 7])
+@pytest.mark.parametrize('block', [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_the_block_size_changes_nothing(block):
   batch = BATCHES['padded']
   function = functools.partial(LOSSES['all'], block=block)
@@ -211,7 +227,10 @@ def test_the_block_size_changes_nothing(block):
   assert_close(grad, want_grad, 1e-6)
 
 
-@pytest.mark.parametrize('name', ['all', 'paper', 'contrastive'])
+@pytest.mark.parametrize(
+  'name',
+  [pytest.param('all', marks=pytest.mark.slow), 'paper', 'contrastive'],
+)
 def test_an_explicit_gallery_equals_the_loop(name):
   one, other = BATCHES['random'], BATCHES['padded']
   x, y = one['x'], other['x'][:13]
@@ -316,7 +335,20 @@ def test_a_collapsed_batch_costs_the_margin_and_gives_no_gradient(name, want):
   np.testing.assert_allclose(grad, np.zeros_like(x), atol=1e-7)
 
 
-@pytest.mark.parametrize('name', ['all', 'paper'])
+def test_a_collapsed_batch_gives_no_gradient_under_manhattan():
+  x = np.ones((20, 6), np.float32)
+  function = _jitted_triplet('semihard_region', 'mean', 'manhattan')
+  relation = relation_of(BATCHES['unbalanced'])
+  assert not np.asarray(function(x, relation, 0.5)[1]).any()
+  function = _jitted_triplet('all', 'mean', 'manhattan')
+  (value, _), grad = function(x, relation, 0.5)
+  np.testing.assert_allclose(value, 0.5, rtol=1e-6)
+  np.testing.assert_allclose(grad, np.zeros_like(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'name', [pytest.param('all', marks=pytest.mark.slow), 'paper']
+)
 def test_new_margins_do_not_retrace_and_carry_no_gradient(name):
   traces = []
   function = LOSSES[name].func

@@ -151,7 +151,7 @@ class SubjectBatches:
     self, rng: np.random.Generator, line: list[int], images: np.ndarray
   ) -> np.ndarray:
     """Takes subjects from the end of `line` until the batch is full."""
-    parts, waiting = [], []
+    parts = []
     chosen: set[int] = set()
     room = self.batch_size
     while room:
@@ -161,14 +161,12 @@ class SubjectBatches:
         line.extend(rng.permutation(self.num_subjects).tolist())
       subject = self._next_subject(line, chosen, room)
       if subject in chosen:
-        waiting.append(subject)
         continue
       chosen.add(subject)
       count = min(int(self._take[subject]), room)
       start = self._start[subject]
       parts.append(images[start : start + count])
       room -= count
-    line.extend(reversed(waiting))
     batch = np.concatenate(parts)
     if max(len(part) for part in parts) < 2:
       batch[-2:] = self._pair(rng, images)

@@ -1,9 +1,9 @@
 """Images in [0, 1] to embeddings: input scaling, backbone and head.
 
-    model = embedder.build('resnet18', width=32, channels=1)
-    variables = model.init(key, jnp.zeros((1, 96, 96, 1)), train=False)
-    embeddings, updates = model.apply(
-      variables, images, train=True, mutable=['batch_stats'])
+model = embedder.build('resnet18', width=32, channels=1)
+variables = model.init(key, jnp.zeros((1, 96, 96, 1)), train=False)
+embeddings, updates = model.apply(
+  variables, images, train=True, mutable=['batch_stats'])
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import heads
-from mammojax.models import resnet
+from mammojax.models import heads, resnet
 
 MODELS: Mapping[str, Any] = {
   'resnet18': functools.partial(

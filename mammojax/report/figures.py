@@ -147,7 +147,7 @@ def _year_ticks(
   axes: mpl_axes.Axes, test: Mapping[str, Any], spots: Sequence[str], name: str
 ) -> None:
   """A tick for each year; the queries behind it where there is room."""
-  positions = [table.year(g) for g in spots]
+  positions = [year for g in spots if (year := table.year(g)) is not None]
   labels = [f'{position:g}' for position in positions]
   label = 'Years between visits'
   if len(spots) <= MAX_COUNTS:

@@ -214,7 +214,17 @@ def _reproduce(
   if isinstance(command, str):
     lines.append(command)
   elif isinstance(command, list):
-    lines.append(shlex.join(str(word) for word in command))
+    lines.append(_typed([str(word) for word in command]))
   elif re.fullmatch(r'\w+', str(config.get('name', ''))):
     lines.append(f'python main.py --config=configs/{config["name"]}.py')
   return lines
+
+
+def _typed(argv: list[str]) -> str:
+  """The line that was typed to get this sys.argv."""
+  script, rest = pathlib.PurePath(argv[0]), argv[1:]
+  if script.name == '__main__.py':
+    return shlex.join(['python', '-m', script.parent.name, *rest])
+  if script.suffix == '.py':
+    return shlex.join(['python', *argv])
+  return shlex.join(argv)

@@ -40,6 +40,11 @@ _LOG = logging.getLogger(__name__)
 abstract_state = layouts.abstract_state
 
 
+def _barrier(name: str) -> None:
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
 class Checkpoints:
   """Saves and restores the states of one run.
 
@@ -116,8 +121,15 @@ class Checkpoints:
     return self._shelf.steps()
 
   def latest(self) -> int | None:
-    """The newest sealed step; None when there is none."""
+    """The newest sealed step; None when nothing was ever sealed here.
+
+    Raises:
+      IntegrityError: steps were sealed, and all of them are damaged. Taking
+        that for a fresh start would throw a training away.
+    """
     steps = self.steps()
+    if not steps and self._shelf.damaged():
+      raise self._shelf.none_whole('latest')
     return steps[-1] if steps else None
 
   def best(self) -> int | None:
@@ -155,9 +167,7 @@ class Checkpoints:
     if step in self.steps():
       _LOG.info('Step %d is saved already.', step)
       return False
-    self._needed = disk.bytes_needed(state)
-    if disk.bytes_free(self._directory) < self._needed:
-      raise disk.no_room(self._directory, self._needed)
+    self._needed = disk.check_room(self._directory, state)
     self._clear_the_way(step)
     record = {
       'step': int(step),
@@ -189,6 +199,13 @@ class Checkpoints:
       seals.write(self._directory, str(step), record)
       self._shelf.remove_orphans()
 
+  def annotate(self, step: int, metrics: Mapping[str, Any]) -> None:
+    """Gives a saved step the metrics that a stop kept it from having."""
+    self.wait()
+    if jax.process_index() == 0:
+      self._shelf.annotate(step, workdir.finite(metrics))
+    _barrier('checkpoint annotated')
+
   def wait(self) -> None:
     """Returns when the save under way, if any, is sealed.
 
@@ -201,8 +218,7 @@ class Checkpoints:
     with self._full_disk():
       sealing.result()
     self._pending = None
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices('checkpoint sealed')
+    _barrier('checkpoint sealed')
 
   def close(self) -> None:
     """Waits and lets go of the folder.
@@ -242,30 +258,14 @@ class Checkpoints:
     """Moves a folder that has the number of a step but is no good."""
     if not self._shelf.folder(step).exists():
       return
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices('checkpoint in the way')
+    _barrier('checkpoint in the way')
     if jax.process_index() == 0:
       self._shelf.set_aside(step)
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices('checkpoint set aside')
+    _barrier('checkpoint set aside')
     self._shelf.forget(step)
     # Orbax remembers the folders it saw when it was opened.
     self._manager.close()
     self._manager = self._open()
-
-  def _candidates(self, step: int | str | None) -> list[int]:
-    """Steps to try, in this order."""
-    if step == 'best':
-      return self._shelf.ranked()
-    known = self.steps()
-    if step is None:
-      return known[::-1]
-    if step not in self._shelf.folders():
-      raise errors.UsageError(
-        f'{self._directory} has no step {step}. Known: '
-        f'{", ".join(map(str, known)) or "none"}.'
-      )
-    return [other for other in known[::-1] if other <= int(step)]
 
   def restore(self, target, step: int | str | None = None):
     """Reads a state whose files all are as they were written.
@@ -289,16 +289,11 @@ class Checkpoints:
     """
     self.wait()
     target = layouts.abstract_state(target)
-    for candidate in self._candidates(step):
+    for candidate in self._shelf.candidates(step):
       body = self._shelf.verify(candidate)
       if body is not None:
         return self._read(candidate, body, target)
-    damaged = ', '.join(map(str, self._shelf.damaged())) or 'none'
-    raise errors.IntegrityError(
-      f'{self._directory} has no whole checkpoint to restore '
-      f'({step or "latest"} was asked for; damaged: {damaged}). Restore the '
-      'folder from a copy, or start again in another --workdir.'
-    )
+    raise self._shelf.none_whole(step)
 
   def _read(self, step: int, body: Mapping[str, Any], target):
     lines = layouts.differences(body['arrays'], layouts.array_table(target))

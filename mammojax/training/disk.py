@@ -45,3 +45,11 @@ def no_room(directory: pathlib.Path, needed: int) -> errors.ResourceError:
     'Free some space and give the same command again, or choose another '
     '--workdir.'
   )
+
+
+def check_room(directory: pathlib.Path, state) -> int:
+  """Bytes that a state needs; raises ResourceError where they are not free."""
+  needed = bytes_needed(state)
+  if bytes_free(directory) < needed:
+    raise no_room(directory, needed)
+  return needed

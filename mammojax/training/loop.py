@@ -80,6 +80,7 @@ class Loop:
   item_names: np.ndarray
   clock: Clock = dataclasses.field(default_factory=Clock)
   warnings: list[str] = dataclasses.field(default_factory=list)
+  _owes_validation: bool = False
 
   def run(
     self, state: state_lib.TrainState, stop: signals.StopSignal
@@ -113,6 +114,7 @@ class Loop:
     ):
       self._writer, self._bar, self._stop = writer, bar, stop
       self._begin()
+      self._catch_up(state, first)
       for step, batch in zip(range(first, total), self._batches(first)):
         state = self._one(state, batch, step)
       self._check_pulse()
@@ -124,6 +126,7 @@ class Loop:
     state, step, extra = self.saved.restore(state)
     self.clock = Clock(**extra['clock'])
     self.warnings = list(extra['warnings'])
+    self._owes_validation = extra['owes_validation']
     _LOG.info('Going on after step %d.', step)
     return state
 
@@ -133,7 +136,16 @@ class Loop:
     self._recent = collections.deque(maxlen=8)
     self._mark = self._start = time.monotonic()
     self._window_images = 0
-    self._last_validation = {}
+
+  def _catch_up(self, state, done):
+    """Validates a step that a stop saved before its validation was through."""
+    if not self._owes_validation or self.validate_fn is None:
+      return
+    metrics = self._validate(state, done)
+    if metrics is None:
+      raise self._stopped(done)
+    self.saved.annotate(done, metrics)
+    self._owes_validation = False
 
   def _empty(self):
     return self.devices.replicate(steps_lib.TrainMetrics.empty())
@@ -172,8 +184,10 @@ class Loop:
       self._log(done)
     metrics = None
     is_due = train.eval_every and done % train.eval_every == 0
-    if self.validate_fn is not None and (is_due or is_last):
+    is_due = self.validate_fn is not None and (is_due or is_last)
+    if is_due:
       metrics = self._validate(state, done)
+    self._owes_validation = is_due and metrics is None
     stopped = self._must_stop(done)
     is_due = train.checkpoint_every and done % train.checkpoint_every == 0
     if metrics is not None or is_due or is_last or stopped:
@@ -181,11 +195,14 @@ class Loop:
       self._save(state, done, metrics)
     if stopped:
       self.saved.wait()
-      raise errors.Stopped(
-        f'{self._stop.name or "Another process"} stopped the run after step '
-        f'{done} of {train.steps}; it is saved in {self.workdir}. The same '
-        'command goes on from there.'
-      )
+      raise self._stopped(done)
+
+  def _stopped(self, done):
+    return errors.Stopped(
+      f'{self._stop.name or "Another process"} stopped the run after step '
+      f'{done} of {self.config.train.steps}; it is saved in {self.workdir}. '
+      'The same command goes on from there.'
+    )
 
   def _must_stop(self, done):
     if jax.process_count() == 1:
@@ -259,6 +276,7 @@ class Loop:
     extra = {
       'clock': dataclasses.asdict(self.clock),
       'warnings': self.warnings,
+      'owes_validation': self._owes_validation,
     }
     self.saved.save(done, state, metrics, extra)
     self._mark += time.monotonic() - now

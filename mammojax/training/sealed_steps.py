@@ -6,11 +6,13 @@ shelf.ranked()        # best first
 """
 
 import logging
+from collections.abc import Mapping
 import math
 import pathlib
 import shutil
 from typing import Any
 
+from mammojax import errors
 from mammojax.training import seals
 
 _LOG = logging.getLogger(__name__)
@@ -72,9 +74,49 @@ class SealedSteps:
     scored = [(value, step) for value, step in values if value is not None]
     return [step for _, step in sorted(scored, reverse=True)]
 
+  def annotate(self, step: int, metrics: Mapping[str, Any]) -> None:
+    """Seals a good step anew with these metrics.
+
+    Raises:
+      UsageError: the step is not good.
+    """
+    body = self.seal(step)
+    if body is None or not self.is_good(step):
+      raise errors.UsageError(f'{self.directory} has no whole step {step}.')
+    body = {**body, 'metrics': metrics}
+    seals.replace(self.directory, str(step), body)
+    self._seals[step] = body
+
   def damaged(self) -> list[int]:
-    """Steps that `verify` refused."""
-    return sorted(self._damaged)
+    """Steps that `verify` refused, or whose seal is there but broken."""
+    broken = [
+      step
+      for step in self.folders()
+      if seals.path_of(self.directory, str(step)).exists()
+      and self.seal(step) is None
+    ]
+    return sorted(self._damaged.union(broken))
+
+  def candidates(self, step: int | str | None) -> list[int]:
+    """Good steps in the order in which to try them.
+
+    Args:
+      step: 'best', None for the newest, or a number: that one and the lower.
+
+    Raises:
+      UsageError: the number has no folder.
+    """
+    if step == 'best':
+      return self.ranked()
+    known = self.steps()[::-1]
+    if step is None:
+      return known
+    if step not in self.folders():
+      raise errors.UsageError(
+        f'{self.directory} has no step {step}. Known: '
+        f'{", ".join(map(str, known[::-1])) or "none"}.'
+      )
+    return [other for other in known if other <= int(step)]
 
   def verify(self, step: int) -> dict[str, Any] | None:
     """The record of a step all of whose files are as they were sealed.
@@ -100,6 +142,15 @@ class SealedSteps:
       self.folder(step) / file,
     )
     return None
+
+  def none_whole(self, step: int | str | None) -> errors.IntegrityError:
+    """The error for a folder without any step that can be restored."""
+    damaged = ', '.join(map(str, self.damaged())) or 'none'
+    return errors.IntegrityError(
+      f'{self.directory} has no whole checkpoint to restore '
+      f'({step or "latest"} was asked for; damaged: {damaged}). Restore the '
+      'folder from a copy, or start again in another --workdir.'
+    )
 
   def note_others(self) -> None:
     """Logs the numbered folders that are no checkpoints."""

@@ -50,7 +50,17 @@ def write(root, name: str, record: Mapping[str, Any]) -> None:
     path.chmod(0o700 if path.is_dir() else 0o600)
     if path.is_file():
       sums[path.relative_to(folder).as_posix()] = _file_sum(path)
-  body = workdir.finite({**record, 'files': sums})
+  replace(root, name, workdir.finite({**record, 'files': sums}))
+
+
+def replace(root, name: str, body: Mapping[str, Any]) -> None:
+  """Writes the seal of a folder whose files were summed before.
+
+  Args:
+    root: folder that holds the folder `name`.
+    name: the sealed folder.
+    body: what `read` is to return; finite JSON data.
+  """
   sealed = {**body, 'sha256': _body_sum(body)}
   workdir.atomic_write_json(path_of(root, name), sealed)
 

@@ -108,7 +108,8 @@ class Trainer:
       build(axis_name=None),
       factory.optimizer(config),
       factory.margins(
-        config, steps_per_epoch=max(self.sampler.steps_per_pass, 1)
+        config,
+        steps_per_epoch=max(len(self.rows) // self.sampler.batch_size, 1),
       ),
       seed=config.seed,
       image_shape=(self.images.image_size,) * 2 + (self.images.channels,),

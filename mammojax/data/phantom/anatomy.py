@@ -32,6 +32,7 @@ class Shape:
     density: gland against fat, in [0, 1].
     involution: gland lost in a year.
     texture: float64[3], weights of coarse, middle and fine lobules.
+    lobule: size of the lobules, 1 being ordinary.
     weight: trend in a year, amplitude, period in years and phase of the size.
     gland: centre depth, half depth and half width of the gland disc.
   """
@@ -44,6 +45,7 @@ class Shape:
   density: float
   involution: float
   texture: np.ndarray
+  lobule: float
   weight: tuple[float, float, float, float]
   gland: tuple[float, float, float]
 
@@ -102,12 +104,14 @@ def breast(spec: specs.PhantomSpec, woman: int, side: str) -> Anatomy:
     lobules.append(
       np.concatenate([mirrored, _points(own, count - shared, rho)])
     )
-  calibre = common.uniform(0.006, 0.014)
-  wiggle = common.uniform(0.02, 0.12)
+  calibre = common.uniform(0.006, 0.014) * own.uniform(0.8, 1.2)
+  wiggle = common.uniform(0.02, 0.12) * own.uniform(0.6, 1.4)
   return Anatomy(
     shape=_shape(common, own, spec.involution),
     lobules=tuple(lobules),
-    nodules=_spots(own, own.integers(3, 10), rho, (0.014, 0.042), (0.1, 0.26)),
+    nodules=_spots(
+      own, int(own.integers(2, 12)), rho, (0.014, 0.045), (0.12, 0.3)
+    ),
     stones=_spots(own, own.poisson(2.0), rho, (0.006, 0.013), (0.35, 0.6)),
     ducts=_ducts(own, rho),
     vessels=_vessels(own, rho, calibre, wiggle),
@@ -120,28 +124,29 @@ def _shape(
 ) -> Shape:
   """Numbers of the woman, each with a small deviation of the side."""
 
-  def both(low, high, share=0.15):
+  def both(low, high, share=0.3):
     value = common.uniform(low, high)
     return float(value + share * (high - low) * own.uniform(-1, 1))
 
-  texture = np.exp(common.normal(0.0, 0.5, size=3))
-  texture = texture * np.exp(own.normal(0.0, 0.15, size=3))
+  texture = np.exp(common.normal(0.0, 0.6, size=3))
+  texture = texture * np.exp(own.normal(0.0, 0.3, size=3))
   return Shape(
     depth=both(0.47, 0.61),
     half_width=both(0.33, 0.41),
     roundness=both(1.8, 2.5),
     nipple=both(0.016, 0.03),
     pectoral=(both(0.18, 0.32), both(0.4, 0.7)),
-    density=both(0.15, 0.9),
+    density=both(0.1, 0.95),
     involution=involution * both(0.03, 0.08),
     texture=texture / np.linalg.norm(texture),
+    lobule=both(0.75, 1.4),
     weight=(
       float(common.normal(0.0, 0.008)),
       float(common.uniform(0.0, 0.02)),
       float(common.uniform(3.0, 12.0)),
       float(common.uniform(0.0, 2 * np.pi)),
     ),
-    gland=(both(0.52, 0.66, 0.4), both(0.3, 0.5, 0.4), both(0.55, 0.9, 0.4)),
+    gland=(both(0.52, 0.66, 0.45), both(0.3, 0.5, 0.45), both(0.55, 0.9, 0.45)),
   )
 
 
@@ -171,7 +176,7 @@ def _ducts(rng, rho: float) -> list:
   """Trees that open at the nipple and branch towards the chest wall."""
   ducts = []
   t = np.linspace(0.0, 1.0, 12)[:, None]
-  for _ in range(rng.integers(4, 10)):
+  for _ in range(rng.integers(3, 12)):
     end = np.hstack([rng.uniform(0.2, 0.6, (1, 1)), _offsets(rng, 1, rho, 0.8)])
     bend = rng.normal(0.0, 0.1, size=(1, 3)) * np.array([0.3, 1.0, 1.0])
     path = (1 - t) * np.array([[1.0, 0.0, 0.0]]) + t * end

@@ -126,7 +126,11 @@ def sample_points(
 def cut(canvas: np.ndarray, points: tuple) -> np.ndarray:
   """Reads a float32[c, c] canvas at `sample_points` -> float32[h, w]."""
   return cv2.remap(
-    canvas, *points, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    canvas,
+    points[0],
+    points[1],
+    cv2.INTER_LINEAR,
+    borderMode=cv2.BORDER_REPLICATE,
   )
 
 

@@ -185,10 +185,10 @@ def _women(spec: specs.PhantomSpec, workers: int) -> Iterator[tuple]:
     try:
       with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
         repeated = [spec] * spec.women
-        for woman in pool.map(
+        for rendered in pool.map(
           _render_woman, repeated, range(spec.women), chunksize=2
         ):
-          yield woman
+          yield rendered
           done += 1
     except process.BrokenProcessPool as error:
       _log.warning('Phantom workers died (%s): going on without them.', error)

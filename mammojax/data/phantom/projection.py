@@ -128,40 +128,36 @@ def maps(spec: specs.PhantomSpec, woman: int, side: str, view: str) -> Maps:
   thickness = 1.0 - np.exp(-depth / np.float32(0.035))
   skin = np.exp(-(((depth - 0.006) / 0.006) ** 2)) * inside
   coarse, middle, fine = (
-    _lobules(frame, points, size)
-    for points, size in zip(body.lobules, LOBULE_SIZES, strict=True)
+    weight * _lobules(frame, points, size * body.shape.lobule)
+    for weight, points, size in zip(
+      body.shape.texture, body.lobules, LOBULE_SIZES, strict=True
+    )
   )
-  weights = body.shape.texture
-  texture = weights[0] * coarse + weights[1] * middle + weights[2] * fine
-  disc = _gland_disc(frame, body.shape)
-  density = 3.2 * (body.shape.density - 0.5)
-  # Fat under the skin: gland never reaches it.
-  logit = 1.4 * disc + 1.25 * texture + density
-  gland = logit - 6.0 * np.exp(-depth / np.float32(0.02))
-  ducts = _polylines(frame, body.ducts)
-  vessels = _polylines(frame, body.vessels)
-  ligaments = _polylines(frame, body.ligaments)
-  round_things = _discs(frame, body.nodules, 0.35) + _discs(
-    frame, body.stones, 0.1
-  )
-  muscle = _pectoral(frame, body.shape)
-  rest = (
-    0.16 * skin
-    + 0.26 * vessels
-    + 0.1 * ligaments
-    + round_things
-    + 0.035 * middle
-    + 0.02 * fine
-  )
+  gland = 1.4 * _gland_disc(frame, body.shape)
+  gland = gland + 1.25 * (coarse + middle + fine)
+  gland = gland + 3.2 * (body.shape.density - 0.5)
+  # Fat lies under the skin: gland never reaches it.
+  gland = gland - 6.0 * np.exp(-depth / np.float32(0.02))
+  rest = 0.16 * skin + 0.04 * (middle + fine) + _things(frame, body)
   return Maps(
     grid=frame.grid,
     breast=outline,
-    muscle=muscle,
+    muscle=_pectoral(frame, body.shape).astype(np.float32),
     thickness=thickness.astype(np.float32),
     gland=gland.astype(np.float32),
-    grain=(0.09 * (weights[1] * middle + weights[2] * fine)).astype(np.float32),
-    lines=(0.2 * ducts).astype(np.float32),
+    grain=(0.09 * (middle + fine)).astype(np.float32),
+    lines=(0.2 * _polylines(frame, body.ducts)).astype(np.float32),
     rest=(rest * outline).astype(np.float32),
+  )
+
+
+def _things(frame: Frame, body: anatomy.Anatomy) -> np.ndarray:
+  """Brightness of vessels, ligaments, nodules and coarse calcifications."""
+  return (
+    0.26 * _polylines(frame, body.vessels)
+    + 0.1 * _polylines(frame, body.ligaments)
+    + _discs(frame, body.nodules, 0.35)
+    + _discs(frame, body.stones, 0.1)
   )
 
 
@@ -237,15 +233,13 @@ def _lobules(frame: Frame, points: np.ndarray, size: float) -> np.ndarray:
   kept = np.all((spots >= 0) & (spots < side), axis=1)
   flat = spots[kept, 1] * side + spots[kept, 0]
   canvas = np.bincount(flat, points[kept, 3], minlength=side * side)
-  canvas = canvas.astype(np.float32)
+  dots = canvas.astype(np.float32).reshape(side, side)
   sigma = size * frame.scale
-  canvas = cv2.GaussianBlur(
-    canvas.reshape(side, side), (0, 0), 1.4 * sigma, sigmaY=0.72 * sigma
-  )
+  smooth = cv2.GaussianBlur(dots, (0, 0), 1.4 * sigma, sigmaY=0.72 * sigma)
   # Points lie on an area of about the breast: depth x width, in pixels.
   area = 1.6 * frame.shape.depth * frame.shape.half_width * frame.scale**2
   spread = np.sqrt(len(points) / area / (4.0 * np.pi)) / sigma
-  return canvas / spread
+  return smooth / spread
 
 
 def _disc(canvas: np.ndarray, centre, radius: float, value: float) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import numbers
 
 import cv2
 import numpy as np
@@ -53,20 +52,13 @@ def render(
   """
   _check(spec, woman, side, view, visit_months)
   lasting = projection.maps(spec, woman, side, view)
-  body = anatomy.breast(spec, woman, side)
+  shape = anatomy.breast(spec, woman, side).shape
   bright = projection.tissue(spec, woman, side, view, visit_months)
-  lesion = lesions.plan(spec.seed, spec.lesion_rate, woman, side)
-  name = lesions.diagnosis(lesion, visit_months)
-  mark = None
-  if lesion is not None and name:
-    place = projection.Frame(spec, body.shape, view).place(
-      np.array([lesion.position])
-    )[0]
-    glow, mark = lesions.draw(lesion, visit_months, place, lasting.grid)
-    bright = bright + glow.astype(np.float32) * lasting.breast
+  glow, mark, name = _lesion(spec, woman, side, view, visit_months)
+  bright = bright + glow * lasting.breast
   rng = exposure.generator(spec, woman, side, view, visit_months)
   shot = exposure.draw(spec, rng)
-  size = anatomy.size_at(body.shape, visit_months)
+  size = anatomy.size_at(shape, visit_months)
   points = exposure.sample_points(spec, shot, size)
   # Outside its reach a breast is cut off, so that the background region
   # never holds a trace of it; this almost never happens.
@@ -74,16 +66,31 @@ def render(
   bright = exposure.cut(bright, points)
   image = exposure.develop(spec, shot, bright, breast, rng)
   breast_mask = breast > 0.5
-  lesion_mask = np.zeros_like(breast_mask)
-  if mark is not None:
-    mark = exposure.cut(mark.astype(np.float32), points)
-    lesion_mask = (mark > 0.5) & breast_mask
+  lesion_mask = (exposure.cut(mark, points) > 0.5) & breast_mask
   if side == 'R':
     image, breast_mask, lesion_mask = (
       np.ascontiguousarray(part[:, ::-1])
       for part in (image, breast_mask, lesion_mask)
     )
   return Mammogram(image, breast_mask, lesion_mask, name)
+
+
+def _lesion(
+  spec: specs.PhantomSpec, woman: int, side: str, view: str, months: float
+) -> tuple[np.ndarray, np.ndarray, str]:
+  """Brightness and mask of the lesion on the canvas, and its diagnosis."""
+  lesion = lesions.plan(spec.seed, spec.lesion_rate, woman, side)
+  name = lesions.diagnosis(lesion, months)
+  grid = projection.maps(spec, woman, side, view).grid
+  if lesion is None or not name:
+    nothing = np.zeros(grid.shape[1:], np.float32)
+    return nothing, nothing, ''
+  shape = anatomy.breast(spec, woman, side).shape
+  place = projection.Frame(spec, shape, view).place(
+    np.array([lesion.position])
+  )[0]
+  glow, mark = lesions.draw(lesion, months, place, grid)
+  return glow.astype(np.float32), mark.astype(np.float32), name
 
 
 @functools.lru_cache(maxsize=4)
@@ -95,7 +102,7 @@ def _room(size: int) -> np.ndarray:
 
 def _check(spec, woman, side, view, visit_months) -> None:
   """Refuses images that the spec does not have."""
-  if not isinstance(woman, numbers.Integral) or not 0 <= woman < spec.women:
+  if woman not in range(spec.women):
     raise errors.UsageError(
       f'Phantom woman must be 0 to {spec.women - 1}, got {woman!r}.'
     )

@@ -14,7 +14,7 @@ import pandas as pd
 from mammojax import errors
 from mammojax.data.phantom import lesions
 
-PHANTOM_VERSION = 1
+PHANTOM_VERSION = 2
 IDENTITIES = ('woman_side', 'woman')
 SIDES = ('L', 'R')
 VIEWS = ('CC', 'MLO')
@@ -66,12 +66,12 @@ class PhantomSpec:
   seed: int = 0
   position_shift: float = 0.03
   rotation_degrees: float = 8.0
-  compression: float = 0.07
-  warp: float = 0.008
-  contrast: float = 0.7
+  compression: float = 0.06
+  warp: float = 0.007
+  contrast: float = 0.6
   noise: float = 0.025
   involution: float = 1.0
-  view_agreement: float = 0.85
+  view_agreement: float = 0.9
   side_similarity: float = 0.25
 
   def __post_init__(self):
@@ -181,7 +181,7 @@ def frame(spec: PhantomSpec) -> pd.DataFrame:
     DataFrame with subject, item, visit_months, laterality, view, diagnosis,
     split and woman (the number); ordered by woman, side, view, visit.
   """
-  columns = {
+  columns: dict[str, list] = {
     'subject': [],
     'item': [],
     'visit_months': [],

@@ -1,0 +1,1 @@
+"""Experiments: each file is a few differences from `base`."""

@@ -45,9 +45,10 @@ def _data():
   data.on_bad = 'stop'
   # Memory for decoded images in MiB.
   data.cache_mb = 2048
-  # Number of subject-disjoint folds and the one to test on; 0: no folds.
+  # Number of subject-disjoint folds, 0 for none, and the one to test on; -1
+  # runs them all, each in a folder of its own, and pools their queries.
   data.num_folds = 0
-  data.fold = 0
+  data.fold = -1
   # Names of the table's own columns; '': the canonical name if it is there.
   data.columns = ml_collections.ConfigDict()
   for name in (

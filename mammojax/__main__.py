@@ -40,11 +40,11 @@ def train(arguments: Sequence[str]) -> None:
   config, path = _config(values)
   workdir = pathlib.Path(values.workdir or pathlib.Path('runs') / path.stem)
   # Only now: a wrong flag is answered before the seconds this import takes.
-  from mammojax.training import parallel, train as training
+  from mammojax.training import folds, parallel
 
   parallel.initialize()
   command = ['python', 'main.py', *arguments]
-  results = training.run(config, workdir, command)
+  results = folds.run(config, workdir, command)
   if parallel.is_first_process():
     _report(workdir, results)
 
@@ -52,9 +52,7 @@ def train(arguments: Sequence[str]) -> None:
 def report(arguments: Sequence[str]) -> None:
   """Writes report.html and figures/ of a finished run again."""
   values = flags.FlagValues()
-  flags.DEFINE_string(
-    'workdir', '', "The run's folder.", flag_values=values
-  )
+  flags.DEFINE_string('workdir', '', "The run's folder.", flag_values=values)
   _parse(values, 'report', arguments)
   if not values.workdir:
     raise errors.UsageError('report needs --workdir=FOLDER of a run.')

@@ -128,8 +128,8 @@ def init(
   Args:
     mode: one of MODES.
     form: 'paper' or 'code'; decides start, clamp and averaging.
-    k_gap: at least 1, K of the margin; the paper's best is 2.
-    k_an: at least 1, K of beta; the paper's best is 2.
+    k_gap: at least 1; the paper's best is 2.
+    k_an: likewise.
     margin: first margin; None: 1 for 'paper', 0.25 for 'code'.
     beta: first beta; None: 1 for 'paper', 0 for 'code'.
     decay: in [0, 1), for mode 'ema'.
@@ -213,9 +213,7 @@ def accumulate(state: AutoMarginState, stats) -> AutoMarginState:
   gap, weight_gap = _merge(
     state.mean_gap, state.weight_gap, stats.mean_gap, stats.num_triplets, keep
   )
-  an, weight_an = _merge(
-    state.mean_an, state.weight_an, mean_an, num_an, keep
-  )
+  an, weight_an = _merge(state.mean_an, state.weight_an, mean_an, num_an, keep)
   return dataclasses.replace(
     state, mean_gap=gap, weight_gap=weight_gap, mean_an=an, weight_an=weight_an
   )

@@ -60,9 +60,7 @@ def batch_all(dist, positive, negative, margin) -> Selection:
 
 def hard_region(dist, positive, negative, margin) -> Selection:
   """Triplets in the wrong order or level: delta <= 0. See `batch_all`."""
-  selected = ranking.cross_counts(
-    dist, positive, negative, 0.0, inclusive=True
-  )
+  selected = ranking.cross_counts(dist, positive, negative, 0.0, inclusive=True)
   # With margin 0 a level triplet is selected but adds nothing.
   within = ranking.cross_counts(dist, positive, negative, margin)
   return Selection(selected, jnp.minimum(selected, within))

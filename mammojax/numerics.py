@@ -42,7 +42,7 @@ def normalize(x: jax.Array) -> jax.Array:
 
 
 def divide(total: jax.Array, count: jax.Array) -> jax.Array:
-  """total / count, or 0 with zero gradient where count is 0."""
+  """Total / count, or 0 with zero gradient where count is 0."""
   is_empty = count == 0
   return jnp.where(is_empty, 0, total / jnp.where(is_empty, 1, count))
 

@@ -52,8 +52,8 @@ class Batch(NamedTuple):
 
   def total(self, tree):
     """Sums a pytree over the devices."""
-    return tree if self.axis_name is None else jax.lax.psum(
-      tree, self.axis_name
+    return (
+      tree if self.axis_name is None else jax.lax.psum(tree, self.axis_name)
     )
 
 
@@ -171,6 +171,7 @@ def scan(
     extras: (pytree of [n, ...] per anchor, pytree of [m, ...] per gallery
       row); `weigh_fn` gets the anchors' rows of its block and all gallery
       rows.
+    num_terms: how many weights and values `weigh_fn` returns.
     block: anchors at a time.
 
   Returns:
@@ -197,13 +198,12 @@ def scan(
     )
     grads = [pull_back(weight) for weight in weights]
     gallery_grads = tuple(
-      total + grad for total, (_, grad) in zip(gallery_grads, grads)
+      total + grad
+      for total, (_, grad) in zip(gallery_grads, grads, strict=True)
     )
     return gallery_grads, (tuple(grad for grad, _ in grads), values, sums)
 
-  zeros = numerics.vary_like(
-    (jnp.zeros_like(gallery),) * num_terms, anchors
-  )
+  zeros = numerics.vary_like((jnp.zeros_like(gallery),) * num_terms, anchors)
   gallery_grads, (anchor_grads, values, sums) = jax.lax.scan(
     visit, zeros, blocks
   )
@@ -213,7 +213,9 @@ def scan(
     value
     + _linear(of.anchors, grad.reshape(-1, grad.shape[-1])[:num_rows])
     + _linear(of.gallery, gallery_grad)
-    for value, grad, gallery_grad in zip(values, anchor_grads, gallery_grads)
+    for value, grad, gallery_grad in zip(
+      values, anchor_grads, gallery_grads, strict=True
+    )
   )
   return of.total(terms), of.total(sums)
 

@@ -1,6 +1,5 @@
 """Intervals over subjects: arithmetic, coverage, and what they refuse."""
 
-
 import numpy as np
 import pytest
 

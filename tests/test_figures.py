@@ -209,7 +209,7 @@ def test_write_that_fails_keeps_the_old_file_and_no_rest(tmp_path, monkeypatch):
     raise OSError(28, 'No space left on device')
 
   monkeypatch.setattr(style.os, 'replace', full)
-  with pytest.raises(errors.ResourceError, match='No space.*12,345 bytes'):
+  with pytest.raises(errors.ResourceError, match=r'No space.*12,345 bytes'):
     style.write_atomic(path, b'x' * 12345)
   assert path.read_bytes() == b'old'
   assert [p.name for p in tmp_path.iterdir()] == ['report.html']

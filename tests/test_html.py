@@ -280,7 +280,7 @@ def test_history_keeps_the_later_of_two_records_and_counts_torn_lines(bare):
 
 
 def test_missing_metrics_name_the_file_and_what_to_do(tmp_path):
-  with pytest.raises(errors.DataError, match='metrics.json.*Let the training'):
+  with pytest.raises(errors.DataError, match=r'metrics.json.*Let the training'):
     html.write(tmp_path)
 
 

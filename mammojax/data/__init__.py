@@ -1,0 +1,1 @@
+"""From files, tables and formulas to batches on the host; never jax."""

@@ -138,3 +138,35 @@ def _buckets(subjects: Iterable[str], modulo: int) -> list[int]:
 def _rows(rows: list[int]) -> str:
   shown = ', '.join(str(row) for row in rows[:5])
   return shown + (f' and {len(rows) - 5} more' if len(rows) > 5 else '')
+
+
+def with_folds(frame: pd.DataFrame, num_folds: int, test_fold: int):
+  """The table split for one turn of a cross-validation by subject.
+
+  The test split is the fold; of the other subjects every eighth, by a hash of
+  its own, chooses the checkpoint, and the rest train. A split column of the
+  table is replaced.
+
+  Args:
+    frame: one row an image.
+    num_folds: at least 2.
+    test_fold: 0 .. num_folds - 1.
+
+  Returns:
+    A copy of the table.
+
+  Raises:
+    UsageError: a fold that does not exist.
+  """
+  if num_folds < 2 or not 0 <= test_fold < num_folds:
+    raise errors.UsageError(
+      f'data.fold must be 0 to data.num_folds - 1, got {test_fold} of '
+      f'{num_folds} folds.'
+    )
+  subjects = frame['subject'].tolist()
+  chooses = np.array(
+    [sha256_bucket(f'validation:{s}', 8) == 0 for s in subjects]
+  )
+  names = np.where(chooses, 'validation', 'train').astype(object)
+  names[fold(subjects, num_folds) == test_fold] = 'test'
+  return frame.assign(split=names)

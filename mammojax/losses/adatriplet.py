@@ -64,9 +64,7 @@ def adatriplet(
   margin = checks.number('margin', margin)
   beta = checks.number('beta', beta, low=-1.0)
   negative_weight = checks.number('negative_weight', negative_weight)
-  of = pairs.batch(
-    embeddings, labels, gallery=gallery, axis_name=axis_name
-  )
+  of = pairs.batch(embeddings, labels, gallery=gallery, axis_name=axis_name)
   negative_term = {'paper': _per_triplet, 'code': _per_pair}[form]
 
   def weigh(dist, positive, negative, extras):

@@ -22,11 +22,10 @@ def number(name: str, value, low: float = 0.0) -> jax.Array:
   Raises:
     ValueError: a Python number below `low` or not finite, or not a scalar.
   """
-  if isinstance(value, numbers.Real):
-    if not low <= value < float('inf'):
-      raise errors.UsageError(
-        f'{name} must be a finite number of at least {low}, got {value}.'
-      )
+  if isinstance(value, numbers.Real) and not low <= value < float('inf'):
+    raise errors.UsageError(
+      f'{name} must be a finite number of at least {low}, got {value}.'
+    )
   value = jnp.asarray(value, jnp.float32)
   if value.ndim:
     raise errors.UsageError(f'{name} must be a scalar, got {value.shape}.')

@@ -118,7 +118,7 @@ def _last_scale(zero_init: bool) -> Any:
 def _shortcut(
   block: BasicBlock | Bottleneck, x: jax.Array, shape: tuple[int, ...]
 ) -> jax.Array:
-  """The input itself, or its 1x1 projection where the block changes its shape."""
+  """The input, or its 1x1 projection where the block changes its shape."""
   if x.shape == shape:
     return x
   conv = convolution.Conv(

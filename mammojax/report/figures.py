@@ -61,7 +61,7 @@ def active_fraction(history: reading.History) -> mpl_figure.Figure | None:
 def validation(
   history: reading.History, best_step: float | None = None
 ) -> mpl_figure.Figure | None:
-  """mAP and CMC@1 on validation subjects; the step that was kept is marked."""
+  """MAP and CMC@1 on validation subjects; the step that was kept is marked."""
   figure, axes = _axes('Step', 'Validation (%)')
   looks = {
     'map': dict(color=style.BLUE, marker='o'),

@@ -4,9 +4,9 @@ from collections.abc import Callable
 import io
 import logging
 from typing import Any
+import zipfile
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mammojax import errors
@@ -94,9 +94,8 @@ def score(
   protocol: protocols.Protocol, query: np.ndarray, gallery: np.ndarray
 ) -> dict[str, np.ndarray]:
   """METRICS of each query: name -> float64[q], NaN without a mate."""
-  names = [n for n in METRICS if n != 'cmc@5' or protocol.n_gallery >= 5]
   return retrieval.per_query(
-    query, gallery, metrics=names, **protocol.relation()
+    query, gallery, metrics=_names(protocol), **protocol.relation()
   )
 
 
@@ -124,30 +123,38 @@ def summarize(
 
 def baselines(
   images, protocol: protocols.Protocol, *, masked: bool, draws: int, seed: int
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
   """What needs no training, in the same gallery.
 
   Returns:
-    'pixel': cosine of raw pixels; 'masked': the same on what surrounds the
-    breast, or None; 'chance': expected under a random order.
+    (summary, values). 'pixel': cosine of raw pixels; 'masked': the same on
+    what surrounds the breast, or None; 'chance': expected under a random
+    order, which the summary has alone. Values are by query, as of `score`.
   """
-
-  def by_pixels(region):
-    query = pixels(images, protocol.query_rows, region)
-    gallery = pixels(images, protocol.gallery_rows, region)
-    values = score(protocol, query, gallery)
-    return summarize(protocol, values, draws=draws, seed=seed)
-
-  names = [n for n in METRICS if n != 'cmc@5' or protocol.n_gallery >= 5]
-  chance = protocols.chance(protocol, names)
-  return {
-    'pixel': by_pixels('all'),
-    'masked': by_pixels('background') if masked else None,
-    'chance': {
-      year: {metric: {'value': value} for metric, value in row.items()}
-      for year, row in chance.items()
-    },
+  values = {
+    name: score(
+      protocol,
+      pixels(images, protocol.query_rows, region),
+      pixels(images, protocol.gallery_rows, region),
+    )
+    for name, region in (('pixel', 'all'), ('masked', 'background'))
+    if name == 'pixel' or masked
   }
+  summary: dict[str, Any] = {'masked': None} | {
+    name: summarize(protocol, value, draws=draws, seed=seed)
+    for name, value in values.items()
+  }
+  chance = protocols.chance(protocol, _names(protocol))
+  summary['chance'] = {
+    year: {metric: {'value': value} for metric, value in row.items()}
+    for year, row in chance.items()
+  }
+  return summary, values
+
+
+def _names(protocol):
+  """METRICS that a gallery of this size has."""
+  return [n for n in METRICS if n != 'cmc@5' or protocol.n_gallery >= 5]
 
 
 def validation(
@@ -169,7 +176,7 @@ def save_details(
   protocol: protocols.Protocol,
   query: np.ndarray,
   gallery: np.ndarray,
-  values: dict[str, np.ndarray],
+  values: dict[str, dict[str, np.ndarray]],
   *,
   num_examples: int,
   seed: int,
@@ -182,7 +189,8 @@ def save_details(
     protocol: gallery and queries.
     query: float32[q, d].
     gallery: float32[g, d].
-    values: per query, as `score` returns them.
+    values: by query, as `score` returns them, of 'query' (the network),
+      'pixel' and 'masked'.
     num_examples: query rows to show, of different subjects.
     seed: of their choice.
   """
@@ -216,9 +224,29 @@ def save_details(
     query_item=items[protocol.query_rows],
     query_subject=protocol.query_subject.astype(str),
     query_truth_rank=ranks.first,
-    **{f'query_{name}': value for name, value in values.items()},
+    **{
+      f'{kind}_{name}': value
+      for kind, table in values.items()
+      for name, value in table.items()
+    },
   )
   workdirs.atomic_write_bytes(path, buffer.getvalue())
+
+
+def load_details(path) -> dict[str, np.ndarray]:
+  """What `save_details` wrote.
+
+  Raises:
+    DataError: the file is missing or damaged.
+  """
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return {name: file[name] for name in file.files}
+  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    raise errors.DataError(
+      f'{path} cannot be read ({error}). Delete it and run the same command '
+      'again.'
+    ) from error
 
 
 def _choose(protocol, count, seed):

@@ -1,20 +1,14 @@
-"""From a config to the functions and sets it names."""
+"""From a config to the loss, margins, optimiser and network it names."""
 
 from collections.abc import Callable
-import os
-import pathlib
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 import optax
 
 from mammojax import augment, automargin, errors, losses
-from mammojax.data import images as table_images
-from mammojax.data import imageset, phantom, pipeline, samplers, splits, table
-from mammojax.metrics import protocols
 from mammojax.models import embedder
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
@@ -169,7 +163,9 @@ def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
   return optax.join_schedules([warmup, after], [optim.warmup_steps])
 
 
-def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+def optimizer(
+  config: ml_collections.ConfigDict,
+) -> optax.GradientTransformation:
   """The optax chain of `config.optim`; decay spares vectors and scalars.
 
   'adam' adds the decay to the gradient (the authors' choice), 'adamw' to the
@@ -233,102 +229,3 @@ def model(config, *, mean, std, axis_name: str | None) -> embedder.Embedder:
 def augmentation(config) -> augment.Augmentation:
   """The augmentation of `config.augment`."""
   return augment.Augmentation(**config.augment.to_dict())
-
-
-def cache_folder(name: str) -> str:
-  """A folder of this program under the user's cache folder."""
-  base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  return str(pathlib.Path(base) / 'mammojax' / name)
-
-
-def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
-  """Images and their table, checked whole.
-
-  Raises:
-    UsageError: a source, field or column that does not exist.
-    DataError: rows or files that cannot be used, all of them listed.
-    IntegrityError: one subject in two splits.
-  """
-  data = config.data
-  if data.source == 'phantom':
-    fields = data.phantom.to_dict()
-    folder = fields.pop('cache_dir') or cache_folder('phantom')
-    spec = phantom.PhantomSpec(image_size=data.image_size, **fields)
-    return phantom.PhantomImages(
-      spec, cache_dir=folder, mirror=data.mirror, workers=os.cpu_count() or 1
-    )
-  if data.source != 'table':
-    raise errors.unknown('data.source', data.source, ('phantom', 'table'))
-  if not data.table:
-    raise errors.UsageError(
-      "data.source='table' needs data.table, the path of a CSV or parquet "
-      'file with the columns path and subject.'
-    )
-  frame, store = table.read(
-    data.table,
-    root=data.root,
-    columns=data.columns.to_dict(),
-    on_bad=data.on_bad,
-  )
-  if data.num_folds:
-    frame = splits.with_folds(frame, data.num_folds, data.fold)
-  images = table_images.TableImages(
-    frame,
-    store,
-    image_size=data.image_size,
-    channels=data.channels,
-    fit=data.fit,
-    mirror=data.mirror,
-    cache_mb=data.cache_mb,
-  )
-  images.preload()
-  return images
-
-
-def sampler(config, images, rows: np.ndarray) -> samplers.SubjectBatches:
-  """Batches of P subjects x K images over the training rows."""
-  labels, _ = pipeline.dense_ids(images.frame['subject'].iloc[rows].tolist())
-  return samplers.SubjectBatches(
-    labels,
-    subjects_per_batch=config.sampler.subjects_per_batch,
-    images_per_subject=config.sampler.images_per_subject,
-    seed=config.seed,
-    with_replacement=config.sampler.with_replacement,
-    min_images=config.sampler.min_images,
-  )
-
-
-class Region:
-  """An ImageSet that shows one region of every image.
-
-  Attributes:
-    frame: of the set beneath.
-  """
-
-  def __init__(self, images: imageset.ImageSet, region: str):
-    if region not in imageset.REGIONS:
-      raise errors.unknown('data.region', region, imageset.REGIONS)
-    self._images, self._region = images, region
-    self.frame = images.frame
-
-  def images(self, rows: np.ndarray) -> np.ndarray:
-    """See `ImageSet.images`."""
-    return self._images.images(rows, self._region)
-
-
-def protocol(config, frame, split: str) -> protocols.Protocol:
-  """Gallery and queries of a split.
-
-  With folds the gallery is everybody's, as a leave-women-out experiment wants
-  it: the queries are the fold's own, and chance stays the same in each fold.
-
-  Raises:
-    UsageError: an unknown gallery, or visits that are not known.
-    DataError: no query with a mate.
-  """
-  return protocols.forensic(
-    frame,
-    gallery=config.eval.gallery,
-    split=split,
-    gallery_split=None if config.data.num_folds else split,
-  )

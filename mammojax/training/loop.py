@@ -16,41 +16,21 @@ import numpy as np
 from mammojax import errors
 from mammojax.data import pipeline
 from mammojax.metrics import collapse
-from mammojax.training import checkpoints, parallel, progress, signals
+from mammojax.training import (
+  checkpoints,
+  clocks,
+  parallel,
+  progress,
+  signals,
+  writers,
+)
 from mammojax.training import state as state_lib
 from mammojax.training import steps as steps_lib
 from mammojax.training import workdir as workdirs
-from mammojax.training import writers
 
 _LOG = logging.getLogger(__name__)
 # Steps between two looks at whether another process was asked to stop.
 _AGREE_EVERY = 10
-
-
-@dataclasses.dataclass
-class Clock:
-  """Time spent, over all sittings of a run.
-
-  Attributes:
-    seconds: in the loop, validation and saving included.
-    wait_seconds: of which the device may have waited for input.
-    train_seconds: of which training steps took.
-    images: trained on in `train_seconds`.
-  """
-
-  seconds: float = 0.0
-  wait_seconds: float = 0.0
-  train_seconds: float = 0.0
-  images: int = 0
-
-  def results(self) -> dict[str, float]:
-    """What metrics.json says of time."""
-    spent = max(self.train_seconds, 1e-9)
-    return {
-      'seconds': self.seconds,
-      'input_wait_fraction': self.wait_seconds / spent,
-      'images_per_second': self.images / spent,
-    }
 
 
 @dataclasses.dataclass
@@ -78,7 +58,7 @@ class Loop:
   saved: checkpoints.Checkpoints
   workdir: pathlib.Path
   item_names: np.ndarray
-  clock: Clock = dataclasses.field(default_factory=Clock)
+  clock: clocks.Clock = dataclasses.field(default_factory=clocks.Clock)
   warnings: list[str] = dataclasses.field(default_factory=list)
   _owes_validation: bool = False
 
@@ -115,7 +95,7 @@ class Loop:
       self._writer, self._bar, self._stop = writer, bar, stop
       self._begin()
       self._catch_up(state, first)
-      for step, batch in zip(range(first, total), self._batches(first)):
+      for step, batch in enumerate(self._batches(first), first):
         state = self._one(state, batch, step)
       self._check_pulse()
     return state
@@ -124,7 +104,7 @@ class Loop:
     if self.saved.latest() is None:
       return state
     state, step, extra = self.saved.restore(state)
-    self.clock = Clock(**extra['clock'])
+    self.clock = clocks.Clock(**extra['clock'])
     self.warnings = list(extra['warnings'])
     self._owes_validation = extra['owes_validation']
     _LOG.info('Going on after step %d.', step)
@@ -209,9 +189,7 @@ class Loop:
       return self._stop.requested
     if done % _AGREE_EVERY and done != self.config.train.steps:
       return False
-    flags = multihost_utils.process_allgather(
-      np.asarray(self._stop.requested)
-    )
+    flags = multihost_utils.process_allgather(np.asarray(self._stop.requested))
     return bool(np.any(flags))
 
   def _log(self, done):
@@ -296,7 +274,9 @@ class Loop:
     workdirs.atomic_write_json(
       path,
       {
-        'pulse': {k: v if math.isfinite(v) else str(v) for k, v in pulse.items()},
+        'pulse': {
+          k: v if math.isfinite(v) else str(v) for k, v in pulse.items()
+        },
         'steps': {
           str(step): self.item_names[rows].tolist()
           for step, rows in self._recent

@@ -5,8 +5,8 @@ shelf.steps()         # [500, 1000]
 shelf.ranked()        # best first
 """
 
-import logging
 from collections.abc import Mapping
+import logging
 import math
 import pathlib
 import shutil

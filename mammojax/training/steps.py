@@ -75,9 +75,7 @@ def train_step(
     loss, stats = loss_fn(embeddings, relation, state.automargin, axis_name)
     return loss, (embeddings, updates['batch_stats'], stats)
 
-  (loss, aux), grads = jax.value_and_grad(objective, has_aux=True)(
-    state.params
-  )
+  (loss, aux), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
   embeddings, batch_stats, stats = aux
   if axis_name is not None:
     grads = jax.lax.pmean(grads, axis_name)

@@ -19,8 +19,16 @@ import numpy as np
 from mammojax import errors
 from mammojax.data import pipeline
 from mammojax.metrics import protocols
-from mammojax.training import checkpoints, evaluate, factory, loop, parallel
-from mammojax.training import signals, steps
+from mammojax.training import (
+  checkpoints,
+  evaluate,
+  factory,
+  inputs,
+  loop,
+  parallel,
+  signals,
+  steps,
+)
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
 
@@ -72,7 +80,7 @@ def run(
 def _use_compile_cache(config):
   folder = config.logging.compile_cache
   if folder != 'off':
-    parallel.compile_cache(folder or factory.cache_folder('compiled'))
+    parallel.compile_cache(folder or inputs.cache_folder('compiled'))
 
 
 class Trainer:
@@ -90,12 +98,12 @@ class Trainer:
       config.sampler.subjects_per_batch * config.sampler.images_per_subject
     )
     self.devices.check_batch(batch_size)
-    self.images = factory.image_set(config)
+    self.images = inputs.image_set(config)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if not len(self.rows):
       raise errors.DataError('The table has no image in the split train.')
-    self.sampler = factory.sampler(config, self.images, self.rows)
-    self.test_protocol = factory.protocol(config, self.images.frame, 'test')
+    self.sampler = inputs.sampler(config, self.images, self.rows)
+    self.test_protocol = inputs.protocol(config, self.images.frame, 'test')
     self._build_model()
     self._build_evaluation()
 
@@ -130,7 +138,7 @@ class Trainer:
 
   def _build_evaluation(self):
     try:
-      self.validation_protocol = factory.protocol(
+      self.validation_protocol = inputs.protocol(
         self.config, self.images.frame, 'validation'
       )
     except errors.DataError as error:
@@ -148,7 +156,7 @@ class Trainer:
       training = loop.Loop(
         config=config,
         source=pipeline.BatchSource(
-          factory.Region(self.images, config.data.region),
+          inputs.Region(self.images, config.data.region),
           self.rows,
           self.sampler,
           config.train.steps,
@@ -198,14 +206,12 @@ class Trainer:
     query, gallery = self._sides(state, protocol, stop)
     values = evaluate.score(protocol, query, gallery)
     options = {'draws': config.eval.draws, 'seed': config.seed}
+    baselines, baseline_values = evaluate.baselines(
+      self.images, protocol, masked=config.eval.masked_baseline, **options
+    )
     results = {
       'test': evaluate.summarize(protocol, values, **options),
-      'baselines': evaluate.baselines(
-        self.images,
-        protocol,
-        masked=config.eval.masked_baseline,
-        **options,
-      ),
+      'baselines': baselines,
       'counts': {
         'subjects': protocol.n_subjects,
         'gallery': protocol.n_gallery,
@@ -226,7 +232,7 @@ class Trainer:
         protocol,
         query,
         gallery,
-        values,
+        {'query': values, **baseline_values},
         num_examples=config.eval.examples,
         seed=config.seed,
       )

@@ -1,0 +1,135 @@
+"""Cross-validation by subject: one run a fold, all queries pooled.
+
+Every subject is a query once, searched for by a network that never saw it, in
+the one gallery of everybody. Each fold lives in a folder of its own and is
+resumed, or passed over when finished, like any run.
+"""
+
+from collections.abc import Sequence
+import logging
+import pathlib
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from mammojax.metrics import bootstrap
+from mammojax.training import evaluate, train
+from mammojax.training import workdir as workdirs
+
+_LOG = logging.getLogger(__name__)
+
+
+def run(
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  command: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Runs what is missing of all folds and pools them, or runs plainly.
+
+  Args:
+    config: the run's; `data.num_folds` of 0 or a `data.fold` of 0 and more
+      make it a plain run.
+    workdir: the run's folder; folds go to `fold_0`, `fold_1`, ... in it.
+    command: the command line, for the record.
+
+  Returns:
+    What `metrics.json` of the workdir holds.
+
+  Raises:
+    MammojaxError: as `train.run`.
+  """
+  if not config.data.num_folds or config.data.fold >= 0:
+    return train.run(config, workdir, command)
+  workdir = pathlib.Path(workdir)
+  folders, parts = [], []
+  for fold in range(config.data.num_folds):
+    one = ml_collections.ConfigDict(config)
+    one.data.fold = fold
+    folders.append(workdir / f'fold_{fold}')
+    _LOG.info('Fold %d of %d.', fold + 1, config.data.num_folds)
+    parts.append(train.run(one, folders[-1], command))
+  lock = workdirs.prepare(workdir, config.to_dict(), command)
+  try:
+    results = pool(config, folders, parts)
+    if lock is not None:
+      workdirs.atomic_write_json(workdir / 'metrics.json', results)
+  finally:
+    if lock is not None:
+      lock.release()
+  return results
+
+
+def pool(
+  config: ml_collections.ConfigDict,
+  folders: Sequence[pathlib.Path],
+  parts: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+  """Metrics over the queries of all folds.
+
+  Args:
+    config: the run's.
+    folders: of the folds; each holds `evaluation.npz`.
+    parts: what `metrics.json` of each holds.
+
+  Returns:
+    The same record as of one run. Baselines and chance, which need no
+    training, are pooled in the same way; 'folds' keeps each fold's own mAP.
+  """
+  files = [evaluate.load_details(folder / 'evaluation.npz') for folder in folders]
+
+  def pooled(prefix):
+    names = [n for n in evaluate.METRICS if f'{prefix}_{n}' in files[0]]
+    subjects = np.concatenate([file['query_subject'] for file in files])
+    return {
+      'all': {
+        name: bootstrap.interval(
+          np.concatenate([file[f'{prefix}_{name}'] for file in files]),
+          subjects,
+          draws=config.eval.draws,
+          seed=config.seed,
+        )
+        for name in names
+      }
+    }
+
+  weights = [part['counts']['queries'] for part in parts]
+  chance = {
+    name: {
+      'value': float(
+        np.average(
+          [p['baselines']['chance']['all'][name]['value'] for p in parts],
+          weights=weights,
+        )
+      )
+    }
+    for name in parts[0]['baselines']['chance']['all']
+  }
+  baselines = {
+    name: None if parts[0]['baselines'][name] is None else pooled(name)
+    for name in ('pixel', 'masked')
+  }
+  return {
+    'test': pooled('query'),
+    'baselines': {**baselines, 'chance': {'all': chance}},
+    'counts': {'queries': int(sum(weights)), **_same_counts(parts)},
+    'folds': [part['test']['all']['map']['value'] for part in parts],
+    'seed': config.seed,
+    'steps': config.train.steps,
+    'loss': config.loss.name,
+    'warnings': [
+      f'Fold {fold}: {text}'
+      for fold, part in enumerate(parts)
+      for text in part['warnings']
+    ],
+    'seconds': sum(part['seconds'] for part in parts),
+    **{
+      name: float(np.mean([part[name] for part in parts]))
+      for name in ('input_wait_fraction', 'images_per_second')
+    },
+  }
+
+
+def _same_counts(parts):
+  galleries = {part['counts']['gallery'] for part in parts}
+  return {'gallery': galleries.pop()} if len(galleries) == 1 else {}

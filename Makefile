@@ -42,7 +42,7 @@ bench: $(VENV)/.test $(VENV)/.parity
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "mammojax needs Python 3.11 to 3.13; '$(PYTHON)' is not one" \
-	       "($$($(PYTHON) --version 2>&1 || echo missing)). Name another:" \
+	       "($$($(PYTHON) --version 2>/dev/null || echo not found)). Name another:" \
 	       "make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) \
 	  || { echo "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }

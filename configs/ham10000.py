@@ -20,7 +20,7 @@ def get_config():
   config.augment.rotate90 = True
   config.augment.rotation_degrees = 15.0
   config.augment.shift = 0.08
-  config.augment.zoom = 0.2
+  config.augment.zoom = 0.4
   config.augment.brightness = 0.08
   config.augment.contrast = 0.15
   config.augment.noise = 0.0
@@ -28,6 +28,8 @@ def get_config():
   config.sampler.min_images = 2
   config.optim.learning_rate = 1e-3
   config.train.steps = 3000
+  config.train.eval_every = 500
+  config.train.checkpoint_every = 250
   config.eval.gallery = 'first_image'
   config.eval.masked_baseline = False
   return config

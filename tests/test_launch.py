@@ -132,7 +132,7 @@ def test_a_signal_reaches_every_process_once_and_75_comes_back(
 ):
   script = _script(
     tmp_path,
-    'import signal, sys, time\n'
+    'import os, signal, sys, time\n'
     'got = []\n'
     'note = lambda number, frame: got.append(number)\n'
     'signal.signal(signal.SIGTERM, note)\n'
@@ -140,7 +140,7 @@ def test_a_signal_reaches_every_process_once_and_75_comes_back(
     'print("ready")\n'
     'while not got:\n'
     '  time.sleep(0.01)\n'
-    'time.sleep(0.3)\n'
+    'time.sleep(0.3 + float(os.environ["MAMMOJAX_PROCESS_ID"]))\n'
     'print(*map(int, got))\n'
     'sys.exit(75)\n',
   )

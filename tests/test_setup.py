@@ -64,7 +64,7 @@ def _imports(path):
 
 def _undeclared(paths, declared):
   known = _import_names(declared) | sys.stdlib_module_names
-  known |= {'mammojax', 'configs', 'launch', 'benchmarks', 'main'}
+  known |= {'mammojax', 'configs', 'launch', 'benchmarks', 'tests', 'main'}
   known |= {path.stem for path in (_ROOT / 'tests').glob('*.py')}
   found = []
   for path in paths:

@@ -43,8 +43,29 @@ def norm(
 
 
 def _max_pool(x: jax.Array) -> jax.Array:
-  """Maximum over 3x3 windows, stride 2, padding 1 that never wins."""
-  return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+  """Maximum over 3x3 windows, stride 2, padding 1 that never wins.
+
+  Of equal values the first takes the gradient. Nine comparisons of shifted
+  maps: the gradient of the compiler's own window maximum takes ten times as
+  long on the CPU.
+  """
+  height, width = x.shape[1:3]
+  rows, columns = (height - 1) // 2 + 1, (width - 1) // 2 + 1
+  lowest = jnp.asarray(-jnp.inf, x.dtype)
+  padded = jax.lax.pad(
+    x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0))
+  )
+  largest = None
+  for i in range(3):
+    for j in range(3):
+      shifted = padded[
+        :, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2
+      ]
+      if largest is None:
+        largest = shifted
+      else:
+        largest = jnp.where(shifted > largest, shifted, largest)
+  return largest
 
 
 class BasicBlock(nn.Module):

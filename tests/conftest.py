@@ -7,7 +7,25 @@ import pytest
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
+# Compiling takes most of the time of these tests; small arrays need no tuning.
+jax.config.update('jax_disable_most_optimizations', True)
 flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def compiled_programs(request):
+  """Keeps compiled programs between tests and between runs."""
+  folder = request.config.cache.mkdir('compiled')
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+  return folder
+
+
+@pytest.fixture(scope='session')
+def cache(tmp_path_factory):
+  """A folder for phantoms that all tests of a session share."""
+  return tmp_path_factory.mktemp('cache')
 
 
 @pytest.fixture

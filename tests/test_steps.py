@@ -82,17 +82,15 @@ LOSSES = {
 @pytest.mark.parametrize(
   ('transform', 'num_devices'), [('shard_map', 8), ('pmap', 8), ('pmap', 1)]
 )
-def test_devices_agree_with_one(tmp_path, rng, loss, transform, num_devices):
-  config = tiny.config(tmp_path, **LOSSES[loss])
+def test_devices_agree_with_one(cache, rng, loss, transform, num_devices):
+  config = tiny.config(cache, **LOSSES[loss])
   data = batch(rng)
   want_grads, want, want_seen = one_update(config, data, 1, 'shard_map')
   grads, state, seen = one_update(config, data, num_devices, transform)
   largest = np.abs(flat(want_grads)).max()
   assert largest > 1e-4
   # float32 sums in another order; a wrong reduction is off by a factor.
-  np.testing.assert_allclose(
-    flat(grads), flat(want_grads), atol=2e-4 * largest
-  )
+  np.testing.assert_allclose(flat(grads), flat(want_grads), atol=2e-4 * largest)
   for name in ('loss', 'margin', 'active_fraction', 'mean_cosine'):
     np.testing.assert_allclose(seen[name], want_seen[name], rtol=2e-5)
   np.testing.assert_allclose(
@@ -106,8 +104,8 @@ def test_devices_agree_with_one(tmp_path, rng, loss, transform, num_devices):
   )
 
 
-def test_an_update_with_nan_is_refused_bit_for_bit(tmp_path, rng):
-  config = tiny.config(tmp_path)
+def test_an_update_with_nan_is_refused_bit_for_bit(cache, rng):
+  config = tiny.config(cache)
   data = batch(rng)
   data['image'][3, 2, 2] = np.nan
   grads, state, seen = one_update(config, data, 1, 'shard_map')

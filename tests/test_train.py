@@ -31,8 +31,8 @@ def final_arrays(config, workdir):
   return [np.asarray(leaf) for leaf in jax.tree.leaves(state)], extra
 
 
-def test_a_run_writes_what_the_report_reads(tmp_path):
-  config = tiny.config(tmp_path)
+def test_a_run_writes_what_the_report_reads(tmp_path, cache):
+  config = tiny.config(cache)
   results = train.run(config, tmp_path / 'run')
   written = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
   assert written['test'] == results['test']
@@ -56,8 +56,8 @@ def test_a_run_writes_what_the_report_reads(tmp_path):
   assert 'mAP' in page
 
 
-def test_the_same_command_again_changes_no_number(tmp_path):
-  config = tiny.config(tmp_path)
+def test_the_same_command_again_changes_no_number(tmp_path, cache):
+  config = tiny.config(cache)
   first = train.run(config, tmp_path / 'run')
   again = train.run(config, tmp_path / 'run')
   assert first == again
@@ -78,8 +78,8 @@ class StopAt:
 
 
 @pytest.mark.parametrize('looks', [1, 3, 6, 11])
-def test_a_stopped_run_ends_as_an_uninterrupted_one(tmp_path, looks):
-  config = tiny.config(tmp_path)
+def test_a_stopped_run_ends_as_an_uninterrupted_one(tmp_path, cache, looks):
+  config = tiny.config(cache)
   (tmp_path / 'whole').mkdir()
   (tmp_path / 'parts').mkdir()
   whole = train.Trainer(config, tmp_path / 'whole').run(StopAt(10**9))
@@ -95,20 +95,20 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(tmp_path, looks):
     np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_with_pmap_goes_on_under_shard_map(tmp_path):
-  first = tiny.config(tmp_path, parallel__transform='pmap')
+def test_a_run_with_pmap_goes_on_under_shard_map(tmp_path, cache):
+  first = tiny.config(cache, parallel__transform='pmap')
   (tmp_path / 'run').mkdir()
   with pytest.raises(errors.Stopped):
     train.Trainer(first, tmp_path / 'run').run(StopAt(2))
-  second = tiny.config(tmp_path, parallel__num_devices=8)
+  second = tiny.config(cache, parallel__num_devices=8)
   results = train.Trainer(second, tmp_path / 'run').run(StopAt(10**9))
   assert results['steps'] == 6
 
 
 def test_diverged_numbers_end_the_run_and_name_the_images(
-  tmp_path, monkeypatch
+  tmp_path, cache, monkeypatch
 ):
-  config = tiny.config(tmp_path, train__max_bad_steps=2)
+  config = tiny.config(cache, train__max_bad_steps=2)
   (tmp_path / 'run').mkdir()
   trainer = train.Trainer(config, tmp_path / 'run')
   place = trainer.devices.place
@@ -126,26 +126,29 @@ def test_diverged_numbers_end_the_run_and_name_the_images(
   assert set(items) <= set(trainer.images.frame['item'])
 
 
-def test_collapse_is_named(tmp_path):
-  # A rate of 0 leaves the untrained network, whose outputs nearly agree.
-  config = tiny.config(tmp_path, data__region='background')
-  with pytest.raises(errors.DataError, match='no contrast') as caught:
-    constant = tiny.config(tmp_path, data__region='all')
-    trainer = train.Trainer(constant, tmp_path / 'x')
-    trainer.images.images = lambda rows, region='all': np.zeros(
-      (len(rows), 32, 32, 1), np.float32
-    )
+def test_images_without_contrast_are_refused(tmp_path, cache):
+  trainer = train.Trainer(tiny.config(cache), tmp_path / 'run')
+  blank = np.zeros((1, 32, 32, 1), np.float32)
+  trainer.images.images = lambda rows, region='all': np.repeat(
+    blank, len(rows), axis=0
+  )
+  with pytest.raises(errors.DataError, match=r'no contrast.*data\.region'):
     train._pixel_statistics(trainer.images, trainer.rows, 'all')
-  assert 'data.region' in str(caught.value)
+
+
+def test_a_network_that_sees_no_breast_finds_nobody(tmp_path, cache):
+  config = tiny.config(cache, data__region='background')
   results = train.run(config, tmp_path / 'run')
   chance = results['baselines']['chance']['all']['map']['value']
-  assert results['test']['all']['map']['value'] < 2.5 * chance
+  cell = results['test']['all']['map']
+  assert cell['low'] <= chance * 1.5
+  assert cell['value'] < 2 * chance
 
 
-def test_another_config_in_the_same_workdir_is_refused(tmp_path):
-  train.run(tiny.config(tmp_path), tmp_path / 'run')
+def test_another_config_in_the_same_workdir_is_refused(tmp_path, cache):
+  train.run(tiny.config(cache), tmp_path / 'run')
   with pytest.raises(errors.UsageError, match=r'model\.width.*4.*8'):
-    train.run(tiny.config(tmp_path, model__width=8), tmp_path / 'run')
+    train.run(tiny.config(cache, model__width=8), tmp_path / 'run')
 
 
 BAD = {
@@ -173,14 +176,14 @@ BAD = {
 
 
 @pytest.mark.parametrize('name', BAD)
-def test_a_bad_field_is_named_before_training(tmp_path, name):
+def test_a_bad_field_is_named_before_training(tmp_path, cache, name):
   changes, message = BAD[name]
   with pytest.raises(errors.UsageError, match=message):
-    train.Trainer(tiny.config(tmp_path, **changes), tmp_path / 'run')
+    train.Trainer(tiny.config(cache, **changes), tmp_path / 'run')
 
 
-def test_bfloat16_trains_and_keeps_float32_parameters(tmp_path):
-  config = tiny.config(tmp_path, model__dtype='bfloat16', train__steps=3)
+def test_bfloat16_trains_and_keeps_float32_parameters(tmp_path, cache):
+  config = tiny.config(cache, model__dtype='bfloat16', train__steps=3)
   trainer = train.Trainer(config, tmp_path / 'run')
   assert {x.dtype for x in jax.tree.leaves(trainer.state.params)} == {
     np.dtype('float32')
@@ -190,7 +193,7 @@ def test_bfloat16_trains_and_keeps_float32_parameters(tmp_path):
   assert np.isfinite(results['test']['all']['map']['value'])
 
 
-def write_config(tmp_path, **changes):
+def write_config(tmp_path, cache, **changes):
   """A config file that `main.py` takes, equal to the tiny one."""
   path = tmp_path / 'tiny_config.py'
   path.write_text(
@@ -198,14 +201,14 @@ def write_config(tmp_path, **changes):
     f'sys.path.insert(0, {str(ROOT)!r})\n'
     'from tests import tiny\n'
     'def get_config():\n'
-    f'  return tiny.config(pathlib.Path({str(tmp_path)!r}), **{changes!r})\n'
+    f'  return tiny.config(pathlib.Path({str(cache)!r}), **{changes!r})\n'
   )
   return path
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
-  path = write_config(tmp_path, train__steps=400, train__eval_every=0)
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, cache):
+  path = write_config(tmp_path, cache, train__steps=400, train__eval_every=0)
   command = [
     sys.executable,
     'main.py',

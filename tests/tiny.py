@@ -3,14 +3,17 @@
 from configs import base
 
 
-def config(tmp_path, **changes):
-  """Base config with tiny sizes; `changes` are dotted names with `__`."""
+def config(cache, **changes):
+  """Base config with tiny sizes; `changes` are dotted names with `__`.
+
+  Phantoms are drawn once into the folder `cache`.
+  """
   config = base.get_config()
   config.data.image_size = 32
   config.data.phantom.train_women = 10
   config.data.phantom.validation_women = 3
   config.data.phantom.test_women = 3
-  config.data.phantom.cache_dir = str(tmp_path / 'cache')
+  config.data.phantom.cache_dir = str(cache)
   config.sampler.subjects_per_batch = 4
   config.sampler.images_per_subject = 4
   config.sampler.num_threads = 0
@@ -27,7 +30,8 @@ def config(tmp_path, **changes):
   config.parallel.num_devices = 1
   config.logging.tensorboard = False
   config.logging.progress = False
-  config.logging.compile_cache = str(tmp_path / 'compiled')
+  # The tests have set a folder for compiled programs.
+  config.logging.compile_cache = 'off'
   for name, value in changes.items():
     *path, last = name.split('__')
     node = config

@@ -111,7 +111,9 @@ def hinge_sum(weights, dist, chosen, positive, margin):
   """Margin |A| + sum W d, float32[], row by row so that no total rounds."""
   active = jnp.where(positive, chosen.active, 0)
   num_active = jnp.sum(active, axis=1, dtype=jnp.int32)
-  rows = margin * num_active.astype(jnp.float32) + jnp.sum(weights * dist, axis=1)
+  rows = margin * num_active.astype(jnp.float32) + jnp.sum(
+    weights * dist, axis=1
+  )
   return jnp.sum(jnp.maximum(rows, 0.0))
 
 

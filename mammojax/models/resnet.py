@@ -52,15 +52,11 @@ def _max_pool(x: jax.Array) -> jax.Array:
   height, width = x.shape[1:3]
   rows, columns = (height - 1) // 2 + 1, (width - 1) // 2 + 1
   lowest = jnp.asarray(-jnp.inf, x.dtype)
-  padded = jax.lax.pad(
-    x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0))
-  )
+  padded = jax.lax.pad(x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
   largest = None
   for i in range(3):
     for j in range(3):
-      shifted = padded[
-        :, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2
-      ]
+      shifted = padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
       if largest is None:
         largest = shifted
       else:

@@ -76,7 +76,9 @@ def pool(
     The same record as of one run. Baselines and chance, which need no
     training, are pooled in the same way; 'folds' keeps each fold's own mAP.
   """
-  files = [evaluate.load_details(folder / 'evaluation.npz') for folder in folders]
+  files = [
+    evaluate.load_details(folder / 'evaluation.npz') for folder in folders
+  ]
 
   def pooled(prefix):
     names = [n for n in evaluate.METRICS if f'{prefix}_{n}' in files[0]]

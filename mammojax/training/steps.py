@@ -79,7 +79,7 @@ def train_step(
   embeddings, batch_stats, stats = aux
   if axis_name is not None:
     grads = jax.lax.pmean(grads, axis_name)
-  grad_norm = optax.global_norm(grads)
+  grad_norm = optax.tree.norm(grads)
   is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
   new_state = _advance(state, grads, batch_stats, stats, is_finite)
   measured = {

@@ -119,7 +119,7 @@ def test_an_update_with_nan_is_refused_bit_for_bit(cache, rng):
 def test_a_batch_that_devices_cannot_share_is_refused():
   devices = parallel.Parallel('shard_map', 8)
   devices.check_batch(64)
-  with pytest.raises(ValueError, match='12 images.*8 devices'):
+  with pytest.raises(ValueError, match=r'12 images.*8 devices'):
     devices.check_batch(12)
 
 

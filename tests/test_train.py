@@ -83,7 +83,7 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(tmp_path, cache, looks):
   (tmp_path / 'whole').mkdir()
   (tmp_path / 'parts').mkdir()
   whole = train.Trainer(config, tmp_path / 'whole').run(StopAt(10**9))
-  with pytest.raises(errors.Stopped, match='goes on from there|nothing'):
+  with pytest.raises(errors.Stopped, match=r'goes on from there|nothing'):
     train.Trainer(config, tmp_path / 'parts').run(StopAt(looks))
   parts = train.Trainer(config, tmp_path / 'parts').run(StopAt(10**9))
   assert parts['test'] == whole['test']

@@ -1,0 +1,115 @@
+"""What a training step costs beyond its network, at the default setting."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import timing
+from configs import base
+from mammojax.training import factory, parallel, steps
+from mammojax.training import state as state_lib
+
+BATCH = 64
+
+
+def rows() -> list[tuple[str, str]]:
+  """(what, measured) of the step with and without mining and AutoMargin."""
+  config = base.get_config()
+  size = config.data.image_size
+  rng = np.random.default_rng(0)
+  devices = parallel.Parallel('shard_map', 1)
+  batch = devices.place(
+    {
+      'image': rng.random((BATCH, size, size, 1)).astype(np.float32),
+      'label': np.repeat(np.arange(16), 4).astype(np.int32),
+      'item': np.arange(BATCH, dtype=np.int32),
+      'position': np.arange(BATCH, dtype=np.int32),
+    }
+  )
+  direction = jnp.asarray(rng.normal(size=(BATCH, 128)), jnp.float32)
+
+  def network_only(embeddings, relation, margins, axis_name):
+    del relation, margins
+    loss = jax.lax.psum(jnp.sum(embeddings * direction), axis_name)
+    zero = jnp.float32(0)
+    return loss, factory.LossStats(zero, zero, None)
+
+  sides = {
+    'network': _runner(config, devices, batch, network_only),
+    'full': _runner(config, devices, batch, factory.loss(config)),
+  }
+  took = timing.interleaved(sides)
+  beyond = took['full'] - took['network']
+  return [
+    ('network, augmentation and optimiser', f'{took["network"] * 1e3:.1f} ms'),
+    ('with mining, AdaTriplet, AutoMargin', f'{took["full"] * 1e3:.1f} ms'),
+    ('beyond the network', f'{beyond / took["full"]:+.1%}'),
+    ('mining and loss alone', f'{_loss_alone(config) * 1e3:.2f} ms'),
+  ]
+
+
+def _runner(config, devices, batch, loss_fn):
+  build = functools.partial(factory.model, config, mean=(0.3,), std=(0.2,))
+  state = state_lib.create(
+    build(axis_name=None),
+    factory.optimizer(config),
+    factory.margins(config, steps_per_epoch=1),
+    seed=0,
+    image_shape=batch['image'].shape[1:],
+  )
+  step_fn = devices.data_parallel(
+    functools.partial(
+      steps.train_step,
+      loss_fn=loss_fn,
+      augment_fn=factory.augmentation(config),
+      seed=0,
+    )
+  )
+  held = [
+    devices.replicate(
+      state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
+    ),
+    devices.replicate(steps.TrainMetrics.empty()),
+  ]
+
+  def run():
+    held[0], held[1], pulse = step_fn(held[0], held[1], batch)
+    return pulse
+
+  return run
+
+
+def _loss_alone(config):
+  rng = np.random.default_rng(1)
+  embeddings = jnp.asarray(rng.normal(size=(BATCH, 128)), jnp.float32)
+  labels = jnp.asarray(np.repeat(np.arange(16), 4), jnp.int32)
+  margins = factory.margins(config, steps_per_epoch=1)
+  loss_fn = factory.loss(config)
+  graded = jax.jit(
+    jax.value_and_grad(
+      lambda x: loss_fn(x, labels, margins, None), has_aux=True
+    )
+  )
+  return timing.interleaved({'loss': lambda: graded(embeddings)})['loss']
+
+
+def write(folder: pathlib.Path) -> pathlib.Path:
+  """Measures and writes `benchmarks.md` in a folder."""
+  lines = [
+    '# Benchmarks',
+    '',
+    f'`make bench` on {jax.devices()[0].device_kind}, '
+    f'{jax.local_device_count()} device; medians, sides interleaved.',
+    '',
+    f'## A step of {BATCH} images at the default setting',
+    '| what | measured |',
+    '|---|---|',
+    *(f'| {what} | {measured} |' for what, measured in rows()),
+    '',
+  ]
+  path = folder / 'benchmarks.md'
+  path.write_text('\n'.join(lines))
+  return path

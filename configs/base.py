@@ -113,6 +113,8 @@ def _model():
   model.embedding_dim = 128
   model.normalize = True
   model.zero_init = False
+  # Folder of a run whose network this one starts from; '': at random.
+  model.init_from = ''
   # Of the convolutions: 'float32' or 'bfloat16'.
   model.dtype = 'float32'
   return model

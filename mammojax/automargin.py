@@ -275,8 +275,9 @@ def update(state: AutoMarginState) -> AutoMarginState:
     beta=jnp.where(sets_beta, beta, state.beta),
     clamped=state.clamped + (sets_margin & is_clamped),
   )
-  if rule.mode != 'epoch':
+  if rule.mode == 'step':
     return state
+  # What was accumulated has had its say.
   fresh = {
     name: jnp.where(is_due, 0, getattr(state, name))
     for name in ('mean_gap', 'mean_an', 'weight_gap', 'weight_an')

@@ -151,6 +151,32 @@ def test_another_config_in_the_same_workdir_is_refused(tmp_path, cache):
     train.run(tiny.config(cache, model__width=8), tmp_path / 'run')
 
 
+def test_a_run_starts_from_the_network_of_another(tmp_path, cache):
+  train.run(tiny.config(cache), tmp_path / 'first')
+  later = tiny.config(cache, model__init_from=str(tmp_path / 'first'))
+  trainer = train.Trainer(later, tmp_path / 'second')
+  first = train.Trainer(tiny.config(cache), tmp_path / 'first')
+  with checkpoints.Checkpoints(
+    tmp_path / 'first' / 'checkpoints', read_only=True
+  ) as saved:
+    state, _, _ = saved.restore(first.state, 'best')
+  for a, b in zip(
+    jax.tree.leaves((state.params, state.batch_stats)),
+    jax.tree.leaves((trainer.state.params, trainer.state.batch_stats)),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(a, b)
+  assert int(trainer.state.step) == 0
+  wider = tiny.config(
+    cache, model__init_from=str(tmp_path / 'first'), model__width=8
+  )
+  with pytest.raises(errors.IntegrityError, match='is another one'):
+    train.Trainer(wider, tmp_path / 'third')
+  nothing = tiny.config(cache, model__init_from=str(tmp_path))
+  with pytest.raises(errors.UsageError, match='no folder of a run'):
+    train.Trainer(nothing, tmp_path / 'fourth')
+
+
 BAD = {
   'loss': ({'loss__name': 'triplett'}, "Did you mean 'triplet'"),
   'selection': ({'loss__selection': 'seminard'}, 'Unknown selection'),

@@ -53,15 +53,12 @@ def _max_pool(x: jax.Array) -> jax.Array:
   rows, columns = (height - 1) // 2 + 1, (width - 1) // 2 + 1
   lowest = jnp.asarray(-jnp.inf, x.dtype)
   padded = jax.lax.pad(x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
-  largest = None
-  for i in range(3):
-    for j in range(3):
-      shifted = padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
-      if largest is None:
-        largest = shifted
-      else:
-        largest = jnp.where(shifted > largest, shifted, largest)
-  return largest
+  shifted = [
+    padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
+    for i in range(3)
+    for j in range(3)
+  ]
+  return functools.reduce(lambda a, b: jnp.where(b > a, b, a), shifted)
 
 
 class BasicBlock(nn.Module):

@@ -28,6 +28,7 @@ from mammojax.training import (
   parallel,
   signals,
   steps,
+  transfer,
 )
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
@@ -122,6 +123,8 @@ class Trainer:
       seed=config.seed,
       image_shape=(self.images.image_size,) * 2 + (self.images.channels,),
     )
+    if config.model.init_from:
+      state = transfer.from_run(state, config.model.init_from)
     self.state = self.devices.replicate(
       state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
     )

@@ -306,7 +306,8 @@ def test_eight_devices_equal_one(name, transform):
   np.testing.assert_allclose(value, want, rtol=1e-6)
   np.testing.assert_allclose(grad, want_grad, rtol=0, atol=1e-6)
   for one, other in zip(stats, want_stats, strict=True):
-    np.testing.assert_allclose(one, other, rtol=1e-5)
+    # A gap is a difference of means, so its rounding is larger than its own.
+    np.testing.assert_allclose(one, other, rtol=5e-5)
 
 
 @pytest.mark.parametrize('name', ['all', 'contrastive'])

@@ -142,13 +142,21 @@ def test_an_epoch_without_a_triplet_keeps_the_margins():
   assert _margins(state) == before
 
 
-@pytest.mark.parametrize('mode', ['step', 'ema', 'epoch'])
-def test_a_batch_without_a_triplet_has_no_say(mode):
+@pytest.mark.parametrize(
+  'mode, want',
+  [
+    ('step', (0.3, 0.7)),
+    # Nine tenths of where it started, one tenth of where 'step' would be.
+    ('ema', (0.9 * 1 + 0.1 * 0.3, 0.9 * 1 + 0.1 * 0.7)),
+    ('epoch', (0.3, 0.7)),
+  ],
+)
+def test_a_batch_without_a_triplet_has_no_say(mode, want):
   filled, empty = _stats(0.6, 0.4), _stats(0, 0, triplets=0, pairs=0)
-  state = automargin.init(mode, steps_per_epoch=2)
+  state = automargin.init(mode, steps_per_epoch=2, decay=0.9)
   for stats in (filled, empty):
     state = _advance(state, stats)
-  np.testing.assert_allclose(_margins(state), (0.3, 0.7), rtol=1e-6)
+  np.testing.assert_allclose(_margins(state), want, rtol=1e-6)
 
 
 def test_ema_mode_is_a_running_mean():

@@ -57,14 +57,16 @@ def _data():
   ):  # fmt: skip
     data.columns[name] = ''
   data.phantom = ml_collections.ConfigDict()
-  data.phantom.train_women = 240
+  data.phantom.train_women = 300
   data.phantom.validation_women = 24
   data.phantom.test_women = 100
   # 'woman_side' tells left from right; 'woman' does not.
   data.phantom.identity = 'woman_side'
   data.phantom.lesion_rate = 0.15
   # Speed at which gland turns to fat; 1.0 is ordinary.
-  data.phantom.involution = 0.8
+  data.phantom.involution = 0.7
+  # How far the two views of a breast agree; 1.0: but for the exposure.
+  data.phantom.view_agreement = 0.97
   data.phantom.seed = 0
   # Folder for drawn images; '': the user's cache folder.
   data.phantom.cache_dir = ''

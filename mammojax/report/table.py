@@ -181,7 +181,9 @@ def _row(
   for name in METRICS:
     found = cell(scores, group, name)
     value = rich_text.Text(f'{_plain(percent(found.get("value"))):>4}', bold)
-    cells.append(value.append(f' {interval(found, "-")}'.rstrip(), 'dim'))
+    # '100' for '100.0', or a perfect column would not fit.
+    ends = interval(found, '-').replace('100.0', '100')
+    cells.append(value.append(f' {ends}'.rstrip(), 'dim'))
   return cells
 
 

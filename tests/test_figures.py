@@ -139,7 +139,7 @@ def test_examples_frame_right_and_wrong_differently(evaluation):
       assert (mark, dashed) == ('✓', '-')
     else:
       assert mark == '✗' and dashed != '-'
-  assert grid[0, 0].get_xlabel() == 'truth at rank 1'
+  assert grid[0, 0].get_xlabel() == 'query, truth at rank 1'
 
 
 def test_examples_draw_names_that_no_font_and_no_formula_can_hold(evaluation):
@@ -148,7 +148,7 @@ def test_examples_draw_names_that_no_font_and_no_formula_can_hold(evaluation):
   figure = examples.draw(evaluation)
   assert style.svg_bytes(figure).startswith(b'<?xml')
   titles = [axes.get_title() for axes in figure.axes[::6]]
-  assert titles[:2] == ['query $\\frac', 'query ??[31m']
+  assert titles[:2] == ['$\\frac', '??[31m']
   assert len(titles[2]) < 30
 
 

@@ -22,7 +22,7 @@ from mammojax.report import style
 
 Arrays = Mapping[str, np.ndarray]
 
-NAME_LENGTH = 18
+NAME_LENGTH = 20
 NEEDED = (
   'example_query',
   'example_hits',
@@ -91,8 +91,8 @@ def draw(evaluation: Arrays) -> mpl_figure.Figure | None:
   grid = figure.subplots(*shape, squeeze=False)
   for row, query in enumerate(queries):
     name = evaluation['example_query_name'][row]
-    rank = truth(int(evaluation['example_truth_rank'][row]))
-    _picture(grid[row, 0], query, f'query {_short(name)}', rank, None)
+    rank = 'query, ' + truth(int(evaluation['example_truth_rank'][row]))
+    _picture(grid[row, 0], query, _short(name), rank, None)
     for place in range(hits.shape[1]):
       good = bool(right[row, place])
       far = float(evaluation['example_distance'][row, place])
@@ -122,7 +122,7 @@ def _picture(
   axes.set_xticks([])
   axes.set_yticks([])
   axes.grid(False)
-  axes.set_title(title, fontsize=8, pad=3, parse_math=False)
+  axes.set_title(title, fontsize=7, pad=3, parse_math=False)
   axes.set_xlabel(label, fontsize=9, labelpad=3)
   axes.spines[:].set_visible(True)
   if good is None:

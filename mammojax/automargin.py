@@ -62,21 +62,14 @@ class Rule:
   beta_end: float
 
 
+_DATA = (
+  'margin', 'beta', 'step', 'mean_gap', 'mean_an', 'weight_gap', 'weight_an',
+  'clamped', 'margin_start', 'beta_start',
+)  # fmt: skip
+
+
 @functools.partial(
-  jax.tree_util.register_dataclass,
-  data_fields=[
-    'margin',
-    'beta',
-    'step',
-    'mean_gap',
-    'mean_an',
-    'weight_gap',
-    'weight_an',
-    'clamped',
-    'margin_start',
-    'beta_start',
-  ],
-  meta_fields=['rule'],
+  jax.tree_util.register_dataclass, data_fields=_DATA, meta_fields=('rule',)
 )
 @dataclasses.dataclass(frozen=True)
 class AutoMarginState:

@@ -5,24 +5,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mammojax import errors
+from mammojax import errors, numerics
 from mammojax.models import embedder, heads
 
 
 @pytest.mark.usefixtures('strict_promotion')
 @pytest.mark.parametrize('scale', [1.0, 1e-8, 1e25])
-def test_l2_normalize_equals_float64(rng, scale):
+def test_normalize_equals_float64(rng, scale):
   x = (scale * rng.normal(size=(5, 7))).astype(np.float32)
   wide = x.astype(np.float64)
   want = wide / np.sqrt((wide**2).sum(1, keepdims=True))
-  got = heads.l2_normalize(jnp.asarray(x))
+  got = numerics.normalize(jnp.asarray(x))
   np.testing.assert_allclose(got, want, rtol=2e-6)
 
 
-def test_l2_normalize_gradient_is_the_projection(rng):
+def test_normalize_gradient_is_the_projection(rng):
   x = rng.normal(size=6)
   v = rng.normal(size=6)
-  got = jax.grad(lambda x: heads.l2_normalize(x) @ jnp.float32(v))(
+  got = jax.grad(lambda x: numerics.normalize(x) @ jnp.float32(v))(
     jnp.float32(x)
   )
   length = np.linalg.norm(x)
@@ -31,10 +31,10 @@ def test_l2_normalize_gradient_is_the_projection(rng):
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-def test_l2_normalize_is_zero_with_zero_gradient_at_zero():
+def test_normalize_is_zero_with_zero_gradient_at_zero():
   x = jnp.zeros((2, 3)).at[1, 0].set(2.0)
-  np.testing.assert_array_equal(heads.l2_normalize(x), [[0, 0, 0], [1, 0, 0]])
-  grads = jax.grad(lambda x: heads.l2_normalize(x).sum())(x)
+  np.testing.assert_array_equal(numerics.normalize(x), [[0, 0, 0], [1, 0, 0]])
+  grads = jax.grad(lambda x: numerics.normalize(x).sum())(x)
   # d(x / |x|) at (2, 0, 0) along (1, 1, 1) is (0, 1, 1) / 2.
   np.testing.assert_allclose(grads, [[0, 0, 0], [0, 0.5, 0.5]])
 

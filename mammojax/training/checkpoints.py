@@ -191,8 +191,7 @@ class Checkpoints:
   def _finish(self, step: int, record: dict[str, Any]) -> None:
     """Waits for the commit, then seals; runs in a thread of its own.
 
-    Were it left to the next call on the main thread, a kill in the time
-    between would cost a complete step.
+    On the main thread a kill before the next call would cost the step.
     """
     self._manager.wait_until_finished()
     if jax.process_index() == 0:

@@ -1,7 +1,10 @@
 """Right breast against all left breasts on mini-MIAS, five folds by woman.
 
 python main.py --config=configs/mini_mias.py \
-  --config.data.table=<folder>/manifest.csv
+  --config.data.table=<folder>/manifest.csv \
+  --config.model.init_from=runs/adatriplet
+Expect CMC@1 32 [26, 40] against 30 of pixels, 10 minutes on 2 CPU cores. The
+network starts from the phantom run; without init_from it starts at random.
 """
 
 from configs import base
@@ -19,6 +22,8 @@ def get_config():
   # A woman has two images, one a breast.
   config.sampler.subjects_per_batch = 32
   config.sampler.images_per_subject = 2
-  config.train.steps = 600
-  config.train.eval_every = 100
+  config.optim.learning_rate = 5e-4
+  config.train.steps = 200
+  config.train.eval_every = 50
+  config.train.checkpoint_every = 50
   return config

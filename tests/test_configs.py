@@ -1,0 +1,65 @@
+"""Every config is base with other values, and builds what it names."""
+
+import importlib
+import pathlib
+
+import ml_collections
+import pytest
+
+from configs import base
+from mammojax.training import factory
+
+NAMES = sorted(
+  path.stem
+  for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('*.py')
+  if path.stem != '__init__'
+)
+
+
+def flat(config, prefix=''):
+  fields = {}
+  for name, value in config.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      fields |= flat(value, f'{prefix}{name}.')
+    else:
+      fields[prefix + name] = type(value)
+  return fields
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_config_has_the_fields_and_types_of_base(name):
+  module = importlib.import_module(f'configs.{name}')
+  assert flat(module.get_config()) == flat(base.get_config())
+  assert name in ('base',) or f'configs/{name}.py' in module.__doc__
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_config_names_what_exists(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  assert callable(factory.loss(config))
+  assert factory.optimizer(config).update
+  assert factory.augmentation(config).fill == config.augment.fill
+  model = factory.model(config, mean=(0.5,), std=(0.2,), axis_name=None)
+  assert len(model.mean) == config.data.channels
+
+
+def test_a_misspelt_field_is_an_error():
+  config = base.get_config()
+  with pytest.raises(AttributeError, match='learning_rate'):
+    config.optim.learnin_rate = 0.1
+  with pytest.raises(TypeError):
+    config.optim.learning_rate = 'fast'
+
+
+def test_learning_rate_warms_up_and_falls_to_zero():
+  config = base.get_config()
+  config.train.steps = 100
+  config.optim.warmup_steps = 10
+  config.optim.learning_rate = 1.0
+  rate = factory.schedule(config)
+  assert float(rate(0)) == pytest.approx(0.1)
+  assert float(rate(9)) == pytest.approx(1.0)
+  assert float(rate(10)) == pytest.approx(1.0)
+  # Half a cosine over the ninety steps that are left.
+  assert float(rate(55)) == pytest.approx(0.5)
+  assert float(rate(100)) == pytest.approx(0.0, abs=1e-6)

@@ -46,8 +46,8 @@ def _max_pool(x: jax.Array) -> jax.Array:
   """Maximum over 3x3 windows, stride 2, padding 1 that never wins.
 
   Of equal values the first takes the gradient. Nine comparisons of shifted
-  maps: the gradient of the compiler's own window maximum takes ten times as
-  long on the CPU.
+  maps: the gradient of the compiler's own window maximum takes several times
+  as long on the CPU.
   """
   height, width = x.shape[1:3]
   rows, columns = (height - 1) // 2 + 1, (width - 1) // 2 + 1

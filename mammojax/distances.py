@@ -143,3 +143,52 @@ def pairwise(x: jax.Array, y: jax.Array, name: str = 'cosine') -> jax.Array:
       f'Both sides need one width, got {x.shape[1]} and {y.shape[1]}.'
     )
   return between(x, y, name)
+
+
+def paired(x: jax.Array, y: jax.Array, name: str = 'cosine') -> jax.Array:
+  """Distances of row i of x to row i of y, without the Gram form.
+
+  Differences are taken before they are squared, so that close pairs keep
+  their distance: the relative error is about 1e-7 however close they are,
+  where `pairwise` loses pairs closer than about 3e-4 of their length.
+  `cosine` is |x/|x| - y/|y||^2 / 2 here, the same number.
+
+  Args:
+    x: float[n, d].
+    y: float[n, d].
+    name: a key of DISTANCES.
+
+  Returns:
+    float32[n]; gradient 0 where the rows are equal.
+
+  Raises:
+    ValueError: unknown name, not matrices, or shapes that differ.
+    TypeError: x or y is not floating.
+  """
+  x, y = prepare(x, name), prepare(y, name)
+  if x.shape != y.shape:
+    raise ValueError(f'Rows are paired: got shapes {x.shape} and {y.shape}.')
+  return paired_between(x, y, name)
+
+
+def paired_between(x: jax.Array, y: jax.Array, name: str) -> jax.Array:
+  """`paired` for rows that `prepare` has made: float32[n, d] -> float32[n]."""
+  _look_up(name)
+  step = x - y
+  if name == 'manhattan':
+    return jnp.sum(step * jax.lax.stop_gradient(jnp.sign(step)), axis=-1)
+  square = jnp.sum(step * step, axis=-1)
+  if name == 'cosine':
+    return _half_chord(x, y, square)
+  if name == 'euclidean':
+    return numerics.safe_sqrt(square)
+  if name == 'snr':
+    spread = jnp.sum(x * x, -1)
+    return square / jnp.where(spread <= 0, 1.0, spread)
+  return square
+
+
+def _half_chord(x, y, square):
+  # A zero row stays zero under `prepare`, and has similarity 0 to any other.
+  is_zero = (jnp.max(jnp.abs(x), -1) <= 0) | (jnp.max(jnp.abs(y), -1) <= 0)
+  return jnp.where(is_zero, 1.0, 0.5 * square)

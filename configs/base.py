@@ -145,8 +145,10 @@ def _loss():
 
 def _automargin():
   automargin = ml_collections.ConfigDict()
-  # 'step', 'epoch', 'ema', 'linear', 'exponential' or 'fixed'.
+  # 'step', 'epoch', 'ema', 'q1', 'q2', 'linear', 'exponential' or 'fixed'.
   automargin.mode = 'ema'
+  # Of q1 and q2: quantiles of each 'batch', or of each 'epoch'.
+  automargin.quantile_over = 'batch'
   automargin.k_gap = 2.0
   automargin.k_an = 2.0
   automargin.decay = 0.98
@@ -174,6 +176,9 @@ def _optim():
 def _train():
   train = ml_collections.ConfigDict()
   train.steps = 1500
+  # Images embedded at a time on each device, for batches that do not fit into
+  # memory; batch norm then sees a micro-batch. 0: the whole share at once.
+  train.micro_batch = 0
   train.log_every = 25
   train.eval_every = 250
   train.checkpoint_every = 250

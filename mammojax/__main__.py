@@ -2,6 +2,7 @@
 
     python -m mammojax train --config=configs/adatriplet.py --workdir=runs/ada
     python -m mammojax report --workdir=runs/ada
+    python -m mammojax figures loss-surface --out=figures
 
 Exit codes: 0 done, 2 usage, 3 bad data, 4 integrity or leak, 5 disk or
 memory, 6 numbers, 75 stopped by a signal with the state saved.
@@ -62,6 +63,60 @@ def report(arguments: Sequence[str]) -> None:
   _report(workdir, reading.metrics(workdir))
 
 
+# What each figure that needs no run can be told.
+FIGURES = {
+  'loss-surface': ('margin', 'beta', 'negative_weight'),
+  'selections': ('margin',),
+}
+
+
+def figures(arguments: Sequence[str]) -> None:
+  """Draws a figure that needs no run: loss-surface or selections."""
+  values = flags.FlagValues()
+  flags.DEFINE_string(
+    'out', 'figures', 'Folder for its SVG and PNG.', flag_values=values
+  )
+  for name, meaning in (
+    ('margin', 'Epsilon of AdaTriplet; default: 0.25.'),
+    ('beta', 'Its ceiling for negatives, loss-surface only; default: 0.1.'),
+    ('negative_weight', 'Its lambda, loss-surface only; default: 1.'),
+  ):
+    flags.DEFINE_float(name, None, meaning, flag_values=values)
+  name, numbers = _figure(values, arguments)
+  from mammojax.report import selections, style, surfaces
+
+  draw = {
+    'loss-surface': surfaces.loss_surface,
+    'selections': selections.small_multiples,
+  }[name]
+  saved = style.save(
+    draw(**numbers), pathlib.Path(values.out), name.replace('-', '_')
+  )
+  for path in saved.values():
+    print(path)
+
+
+def _figure(values, arguments):
+  """The name of a figure and the numbers it is given."""
+  names = _parse(values, 'figures', arguments, '|'.join(FIGURES))
+  if len(names) != 1:
+    raise errors.UsageError(
+      f'figures needs one name, {" or ".join(FIGURES)}; got {len(names)}.'
+    )
+  (name,) = names
+  if name not in FIGURES:
+    raise errors.unknown('figure', name, FIGURES)
+  if not values.out or pathlib.Path(values.out).is_file():
+    raise errors.UsageError(f'--out must be a folder, got {values.out!r}.')
+  numbers = {}
+  for number in FIGURES['loss-surface']:
+    if values[number].present:
+      if number not in FIGURES[name]:
+        raise errors.UsageError(f'figures {name} takes no --{number}.')
+      numbers[number] = values[number].value
+  return name, numbers
+
+
 def _report(workdir, results):
   from mammojax.report import html, table
 
@@ -89,15 +144,25 @@ def _config(values):
   return config, pathlib.Path(values['config'].config_filename)
 
 
-COMMANDS = {'train': train, 'report': report}
+COMMANDS = {'train': train, 'report': report, 'figures': figures}
 
 
 # What absl and ml_collections raise for a flag that does not fit.
 _BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
 
 
-def _parse(values, command, arguments):
-  """Parses flags; what is wrong with them becomes a UsageError."""
+def _parse(values, command, arguments, positional=''):
+  """Parses flags; what is wrong with them becomes a UsageError.
+
+  Args:
+    values: FlagValues with the flags of the command.
+    command: its name.
+    arguments: what follows the name.
+    positional: what arguments without a dash are; '' where none are taken.
+
+  Returns:
+    The arguments without a dash.
+  """
   flags.DEFINE_bool(
     'help', False, 'Show this help.', short_name='h', flag_values=values
   )
@@ -109,14 +174,16 @@ def _parse(values, command, arguments):
       text = f'Unknown config field {text}'
     raise errors.UsageError(text) from error
   if values.help:
-    print(f'python -m mammojax {command}\n{values.get_help()}')
+    usage = f'python -m mammojax {command} {positional}'.rstrip()
+    print(f'{usage}\n{values.get_help()}')
     raise SystemExit(0)
-  if len(rest) > 1:
+  if len(rest) > 1 and not positional:
     raise errors.UsageError(
       f'{command} takes flags only, got {rest[1]!r}. Write --name=value.'
     )
   # Threads and processes of the input read absl's global flags.
   flags.FLAGS.mark_as_parsed()
+  return rest[1:]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,12 @@
 
 The margins of a step come from the batches before it. The state is jitted,
 replicated and checkpointed like parameters; the rule travels with it as
-static data.
+static data. Modes 'q1' and 'q2' need quantiles of the batch besides:
+
+    found = automargin.measure(state, embeddings, labels)
+    state = automargin.update(automargin.accumulate(state, stats, found))
+
+For the plain triplet loss use `state.margin` alone.
 
 Source: Nguyen et al. 2022, MIDL, Eqs. 2 and 3 (form 'paper'), and the
 authors' release (form 'code'), which differ in start, clamp and averaging.
@@ -20,86 +25,15 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mammojax import errors
+from mammojax import errors, margin_rules, quantiles
 
-MODES = ('step', 'epoch', 'ema', 'linear', 'exponential', 'fixed')
-FORMS = ('paper', 'code')
+MODES = margin_rules.MODES
+FORMS = margin_rules.FORMS
+Rule = margin_rules.Rule
+AutoMarginState = margin_rules.AutoMarginState
+EpochQuantileState = margin_rules.EpochQuantileState
 # Epsilon lies in [0, 2): this is the largest float32 below 2.
 _BELOW_TWO = 1.9999999
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-  """How margins move; static, hashable.
-
-  Attributes:
-    mode: 'step' sets them from each batch, 'epoch' from the triplets of the
-      epoch before; 'ema' moves them a share 1 - decay of the way from where
-      they are to where 'step' would set them, so that a network that starts
-      nearly collapsed, with a gap near 0, is not asked for a margin near 0;
-      'linear' and 'exponential' go from start to end in `total_steps`;
-      'fixed' never moves.
-    form: 'paper' clamps margin to [0, 2) and beta to [0, 1], and beta
-      follows the mean over valid triplets; 'code' clamps margin at 0 only,
-      and beta follows the mean over unordered negative pairs.
-    k_gap: K of the margin, Eq. 2.
-    k_an: K of beta, Eq. 3.
-    decay: share of the margin kept in a step of mode 'ema'.
-    steps_per_epoch: steps between updates of mode 'epoch'.
-    total_steps: length of the schedules.
-    margin_end: last margin of the schedules.
-    beta_end: last beta of the schedules.
-  """
-
-  mode: str
-  form: str
-  k_gap: float
-  k_an: float
-  decay: float
-  steps_per_epoch: int
-  total_steps: int
-  margin_end: float
-  beta_end: float
-
-
-_DATA = (
-  'margin', 'beta', 'step', 'mean_gap', 'mean_an', 'weight_gap', 'weight_an',
-  'clamped', 'margin_start', 'beta_start',
-)  # fmt: skip
-
-
-@functools.partial(
-  jax.tree_util.register_dataclass, data_fields=_DATA, meta_fields=('rule',)
-)
-@dataclasses.dataclass(frozen=True)
-class AutoMarginState:
-  """Margins now, and what the next ones will be made of; float32[] each.
-
-  Attributes:
-    margin: epsilon, the margin of the gap.
-    beta: the margin of the negative term.
-    step: int32[], updates so far.
-    mean_gap: mean of phi_ap - phi_an over the triplets accumulated.
-    mean_an: mean of phi_an accumulated.
-    weight_gap: triplets behind `mean_gap`.
-    weight_an: triplets or pairs behind `mean_an`.
-    clamped: int32[], updates in which a bound cut a margin.
-    margin_start: margin at step 0.
-    beta_start: beta at step 0.
-    rule: Rule.
-  """
-
-  margin: jax.Array
-  beta: jax.Array
-  step: jax.Array
-  mean_gap: jax.Array
-  mean_an: jax.Array
-  weight_gap: jax.Array
-  weight_an: jax.Array
-  clamped: jax.Array
-  margin_start: jax.Array
-  beta_start: jax.Array
-  rule: Rule
 
 
 def init(
@@ -126,36 +60,29 @@ def init(
     margin: first margin; None: 1 for 'paper', 0.25 for 'code'.
     beta: first beta; None: 1 for 'paper', 0 for 'code'.
     decay: in [0, 1), for mode 'ema'.
-    steps_per_epoch: for mode 'epoch', training images // batch.
+    steps_per_epoch: for mode 'epoch', training images // batch; in modes
+      'q1' and 'q2' 1 takes the quantiles of each batch, exactly, and more
+      those of each epoch, from a histogram of 4,096 bins on [-2, 2].
     total_steps: for the schedules.
     margin_end: for the schedules.
     beta_end: for the schedules.
 
   Returns:
-    AutoMarginState.
+    AutoMarginState; an EpochQuantileState where an epoch is counted.
 
   Raises:
     ValueError: an unknown name or a number out of its range.
   """
-  if mode not in MODES:
-    raise errors.unknown('AutoMargin mode', mode, MODES)
-  if form not in FORMS:
-    raise errors.unknown('AdaTriplet form', form, FORMS)
   margin = margin if margin is not None else (0.25, 1.0)[form == 'paper']
   beta = beta if beta is not None else (0.0, 1.0)[form == 'paper']
-  _check(mode, k_gap, k_an, margin, decay, steps_per_epoch, total_steps)
-  if mode == 'exponential' and min(margin, margin_end, beta, beta_end) <= 0:
-    raise errors.UsageError(
-      'An exponential schedule needs margins and betas above 0 at both ends, '
-      f'got margin {margin} to {margin_end}, beta {beta} to {beta_end}.'
-    )
   rule = Rule(
     mode, form, k_gap, k_an, decay, steps_per_epoch, total_steps, margin_end,
     beta_end,
   )  # fmt: skip
+  rule.check(margin, beta)
   number = functools.partial(jnp.asarray, dtype=jnp.float32)
   zero, start = number(0), jnp.asarray(0, jnp.int32)
-  return AutoMarginState(
+  state = AutoMarginState(
     margin=number(margin),
     beta=number(beta),
     step=start,
@@ -168,45 +95,88 @@ def init(
     beta_start=number(beta),
     rule=rule,
   )
+  if not rule.counts_an_epoch:
+    return state
+  fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+  return EpochQuantileState(**fields, histograms=quantiles.empty())
 
 
-def _check(mode, k_gap, k_an, margin, decay, steps_per_epoch, total_steps):
-  for name, value, low, high in (
-    ('k_gap', k_gap, 1, float('inf')),
-    ('k_an', k_an, 1, float('inf')),
-    ('margin', margin, 0, 2),
-    ('decay', decay, 0, 0.999999),
-    ('steps_per_epoch', steps_per_epoch, 1, float('inf')),
-    ('total_steps', total_steps, 1, float('inf')),
-  ):
-    if not low <= value <= high:
-      raise errors.UsageError(
-        f'AutoMargin {mode}: {name} must lie in [{low}, {high}], got {value}.'
-      )
+def measure(
+  state: AutoMarginState, embeddings, labels, **options
+) -> quantiles.Quantiles | quantiles.Histograms | None:
+  """What modes 'q1' and 'q2' need of a batch besides its statistics.
+
+  Args:
+    state: AutoMarginState.
+    embeddings: as given to the loss.
+    labels: likewise.
+    **options: `distance`, `gallery` and `axis_name` as given to the loss.
+
+  Returns:
+    Quantiles of the batch, its Histograms where an epoch is counted, or None
+    in all other modes. No gradient flows.
+  """
+  rule = state.rule
+  if rule.mode not in margin_rules.QUANTILES:
+    return None
+  options['form'] = rule.form
+  if rule.counts_an_epoch:
+    return quantiles.histogram_of_batch(embeddings, labels, **options)
+  return quantiles.of_batch(embeddings, labels, mode=rule.mode, **options)
 
 
-def accumulate(state: AutoMarginState, stats) -> AutoMarginState:
+def accumulate(
+  state: AutoMarginState, stats, quantile_stats=None
+) -> AutoMarginState:
   """Takes the statistics of one batch into the running means.
 
   Args:
     state: AutoMarginState.
     stats: `losses.TripletStats` of the global batch. A batch without a
       triplet changes nothing.
+    quantile_stats: what `measure` returned; modes 'q1' and 'q2' read it in
+      place of `stats`, all others do not.
 
   Returns:
     AutoMarginState; margins are unchanged.
+
+  Raises:
+    ValueError: mode 'q1' or 'q2' without quantile_stats.
   """
   rule = state.rule
-  if rule.mode in ('fixed', 'linear', 'exponential'):
+  if rule.mode == 'fixed' or rule.mode in margin_rules.SCHEDULES:
     return state
+  if rule.mode in margin_rules.QUANTILES:
+    return _accumulate_quantiles(state, quantile_stats)
   is_paper = rule.form == 'paper'
   mean_an = stats.mean_an if is_paper else stats.mean_an_pairs
   num_an = stats.num_triplets if is_paper else stats.num_negative_pairs
-  keep = 1.0 if rule.mode == 'epoch' else 0.0
-  gap, weight_gap = _merge(
-    state.mean_gap, state.weight_gap, stats.mean_gap, stats.num_triplets, keep
+  found = quantiles.Quantiles(
+    stats.mean_gap, mean_an, stats.num_triplets, num_an
   )
-  an, weight_an = _merge(state.mean_an, state.weight_an, mean_an, num_an, keep)
+  return _take_in(state, found, keep=1.0 if rule.mode == 'epoch' else 0.0)
+
+
+def _accumulate_quantiles(state, found):
+  if found is None:
+    raise errors.UsageError(
+      f'AutoMargin {state.rule.mode} needs quantiles: give accumulate what '
+      'automargin.measure returned for the batch.'
+    )
+  if isinstance(state, EpochQuantileState):
+    seen = quantiles.merge(state.histograms, found)
+    return dataclasses.replace(state, histograms=seen)
+  return _take_in(state, found, keep=0.0)
+
+
+def _take_in(state, found, keep):
+  """Merges gap and an of Quantiles into the state."""
+  gap, weight_gap = _merge(
+    state.mean_gap, state.weight_gap, found.gap, found.num_triplets, keep
+  )
+  an, weight_an = _merge(
+    state.mean_an, state.weight_an, found.an, found.num_an, keep
+  )
   return dataclasses.replace(
     state, mean_gap=gap, weight_gap=weight_gap, mean_an=an, weight_an=weight_an
   )
@@ -236,25 +206,30 @@ def update(state: AutoMarginState) -> AutoMarginState:
       margin = mean_gap / k_gap                     (Eq. 2)
       beta   = 1 + (mean_an - 1) / k_an             (Eq. 3)
 
+  and in modes 'q1' and 'q2' the quantiles as they are, without K.
+
   Args:
     state: AutoMarginState after `accumulate`.
 
   Returns:
     AutoMarginState for the next step. Without a triplet so far the margins
-    stay; mode 'epoch' sets them after the last batch of each epoch and
-    starts anew.
+    stay; mode 'epoch', and 'q1' and 'q2' over epochs, set them after the last
+    batch of each epoch and start anew.
   """
   step = state.step + 1
   state = dataclasses.replace(state, step=step)
   rule = state.rule
   if rule.mode == 'fixed':
     return state
-  if rule.mode in ('linear', 'exponential'):
+  if rule.mode in margin_rules.SCHEDULES:
     return _scheduled(state)
-  is_due = (step % rule.steps_per_epoch == 0) | (rule.mode != 'epoch')
+  is_due = step % rule.steps_per_epoch == 0
+  if rule.mode in ('step', 'ema'):
+    is_due = jnp.ones_like(is_due)
+  if isinstance(state, EpochQuantileState):
+    state = _take_epoch(state)
   keep = rule.decay if rule.mode == 'ema' else 0.0
-  wanted_margin = state.mean_gap / rule.k_gap
-  wanted_beta = 1 + (state.mean_an - 1) / rule.k_an
+  wanted_margin, wanted_beta = _wanted(state)
   margin, beta, is_clamped = _clamp(
     keep * state.margin + (1 - keep) * wanted_margin,
     keep * state.beta + (1 - keep) * wanted_beta,
@@ -271,11 +246,31 @@ def update(state: AutoMarginState) -> AutoMarginState:
   if rule.mode == 'step':
     return state
   # What was accumulated has had its say.
-  fresh = {
-    name: jnp.where(is_due, 0, getattr(state, name))
-    for name in ('mean_gap', 'mean_an', 'weight_gap', 'weight_an')
-  }
+  names = ['mean_gap', 'mean_an', 'weight_gap', 'weight_an']
+  if isinstance(state, EpochQuantileState):
+    names.append('histograms')
+  fresh = jax.tree.map(
+    lambda leaf: jnp.where(is_due, 0, leaf),
+    {name: getattr(state, name) for name in names},
+  )
   return dataclasses.replace(state, **fresh)
+
+
+def _wanted(state):
+  """Margins that follow from what was accumulated."""
+  rule = state.rule
+  if rule.mode in margin_rules.QUANTILES:
+    return state.mean_gap, state.mean_an
+  return state.mean_gap / rule.k_gap, 1 + (state.mean_an - 1) / rule.k_an
+
+
+def _take_epoch(state):
+  """The quantiles of all triplets counted so far."""
+  rule = state.rule
+  found = quantiles.of_histograms(
+    state.histograms, mode=rule.mode, form=rule.form
+  )
+  return _take_in(state, found, keep=0.0)
 
 
 def _clamp(margin, beta, form):

@@ -16,12 +16,13 @@ gradient.
 
 from collections.abc import Callable
 import functools
+import numbers
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mammojax import distances, numerics, relations
+from mammojax import distances, errors, numerics, relations
 
 BLOCK = 128
 
@@ -80,10 +81,11 @@ def batch(
     Batch.
 
   Raises:
-    ValueError: shapes that do not fit, an explicit gallery without item ids
-      on both sides, an unknown name.
+    ValueError: shapes that do not fit or hold nothing, an explicit gallery
+      without item ids on both sides, an unknown name.
     TypeError: embeddings that are not floating, ids that are not int32.
   """
+  _check_not_empty('The batch', embeddings)
   prepared = distances.prepare(embeddings, distance)
   num_rows = prepared.shape[0]
   relation = relations.as_relation(labels, num_rows)
@@ -107,6 +109,14 @@ def batch(
     distance=distance,
     axis_name=axis_name,
     is_self=gallery is None,
+  )
+
+
+def fixed(of: Batch) -> Batch:
+  """The same batch, through which no gradient flows."""
+  return of._replace(
+    anchors=jax.lax.stop_gradient(of.anchors),
+    gallery=jax.lax.stop_gradient(of.gallery),
   )
 
 
@@ -184,8 +194,14 @@ def rows(
   )
 
 
+def _check_not_empty(name, rows):
+  if 0 in rows.shape:
+    raise errors.UsageError(f'{name} must not be empty, got {rows.shape}.')
+
+
 def _check_gallery(gallery, relation, prepared):
   others, other_relation = gallery
+  _check_not_empty('The gallery', others)
   if others.ndim != 2 or others.shape[1] != prepared.shape[1]:
     raise ValueError(
       f'The gallery must be [m, {prepared.shape[1]}] like the embeddings, '
@@ -218,7 +234,7 @@ def scan(
       row); `weigh_fn` gets the anchors' rows of its block and all gallery
       rows.
     num_terms: how many weights and values `weigh_fn` returns.
-    block: anchors at a time.
+    block: anchors at a time, at least 1.
 
   Returns:
     (terms, sums): one float32[] per term, whose gradient with respect to the
@@ -268,6 +284,8 @@ def scan(
 
 def _split(leaf, block):
   """[n, ...] -> [blocks, block, ...]; padding rows are zero, so not valid."""
+  if not isinstance(block, numbers.Integral) or block < 1:
+    raise errors.UsageError(f'block must be an int above 0, got {block!r}.')
   num_rows = leaf.shape[0]
   block = min(block, max(num_rows, 1))
   padding = [(0, -num_rows % block)] + [(0, 0)] * (leaf.ndim - 1)

@@ -6,14 +6,29 @@ without listing one of them. Two ways, one meaning: a loop over the positives
 where rows have few, a sort where they have many.
 """
 
+import functools
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from mammojax import errors, numerics
+from mammojax import errors, numerics, sorting
 
 # Up to here the loop is the faster way on the CPU.
 LOOP_LIMIT = 16
-METHODS = ('auto', 'loop', 'sort')
+METHODS = ('auto', 'loop', 'network', 'sort')
+
+
+class Counts(NamedTuple):
+  """Triplets that each pair is part of.
+
+  Attributes:
+    strict: int32[n, m], those with d_an < d_ap + shift.
+    inclusive: int32[n, m], those with d_an <= d_ap + shift.
+  """
+
+  strict: jax.Array
+  inclusive: jax.Array
 
 
 def cross_counts(
@@ -37,70 +52,197 @@ def cross_counts(
     negative: bool[n, m], nowhere True together with `positive`.
     shift: float32[], may be traced.
     inclusive: count d_an <= d_ap + shift instead.
-    method: 'loop', 'sort', or 'auto' to choose by the number of positives.
-      Both compare the same float32 numbers, so they agree exactly.
+    method: 'loop'; 'network', a sort for CPUs and at most 2^16 - 1 columns;
+      'sort', the compiler's; or 'auto' to choose by the number of positives
+      and the device. All compare the same float32 numbers, so they agree
+      exactly.
 
   Returns:
     int32[n, m]. The loop takes O(n m p) time for p positives in the fullest
-    row, the sort O(n m log^2 m) at worst; both take O(n m) memory.
+    row, the sorts O(n m log^2 m) at worst; all take O(n m) memory. Under
+    `vmap` 'auto' runs both ways and keeps one.
   """
+  bounds = ('inclusive' if inclusive else 'strict',)
+  return _counts(dist, positive, negative, shift, method, bounds)[0]
+
+
+def both_counts(
+  dist: jax.Array,
+  positive: jax.Array,
+  negative: jax.Array,
+  shift: jax.Array | float,
+  *,
+  method: str = 'auto',
+) -> Counts:
+  """`cross_counts` with the strict and the inclusive bound at one cost."""
+  return Counts(
+    *_counts(dist, positive, negative, shift, method, Counts._fields)
+  )
+
+
+def _counts(dist, positive, negative, shift, method, bounds):
   if method not in METHODS:
     raise errors.unknown('counting method', method, METHODS)
   dist = jax.lax.stop_gradient(dist)
   shift = jax.lax.stop_gradient(jnp.asarray(shift, dist.dtype))
   operands = (dist, positive, negative, shift)
-  if method == 'loop':
-    return _by_loop(*operands, inclusive)
-  if method == 'sort':
-    return _by_sort(*operands, inclusive)
-  most = jnp.max(jnp.sum(positive, axis=1, dtype=jnp.int32), initial=0)
+  ways = {
+    'loop': functools.partial(_by_loop, bounds=bounds),
+    'network': functools.partial(_by_network, bounds=bounds),
+    'sort': functools.partial(_by_sort, bounds=bounds),
+  }
+  if method in ways:
+    return ways[method](*operands)
+  is_short = most_positives(positive) <= LOOP_LIMIT
   return jax.lax.cond(
-    most <= LOOP_LIMIT,
-    lambda *args: _by_loop(*args, inclusive),
-    lambda *args: _by_sort(*args, inclusive),
-    *operands,
+    is_short, ways['loop'], functools.partial(_by_either_sort, ways), *operands
   )
 
 
-def _by_loop(dist, positive, negative, shift, inclusive):
+def most_positives(positive: jax.Array) -> jax.Array:
+  """Positives of the fullest row, int32[]."""
+  return jnp.max(jnp.sum(positive, axis=1, dtype=jnp.int32), initial=0)
+
+
+def _by_either_sort(ways, *operands):
+  if operands[0].shape[1] >= sorting.MAX_ROWS:
+    return ways['sort'](*operands)
+  return jax.lax.platform_dependent(
+    *operands, cpu=ways['network'], default=ways['sort']
+  )
+
+
+def _by_loop(dist, positive, negative, shift, bounds):
   """Visits the positives of all rows side by side, one a turn."""
+  columns = jnp.arange(dist.shape[1], dtype=jnp.int32)[None, :]
+
+  compare = {'strict': jnp.less, 'inclusive': jnp.less_equal}
+
+  def visit(column, has_one, counts):
+    bound = jnp.take_along_axis(dist, column, axis=1) + shift
+    here = (columns == column) & has_one
+    candidate = negative & has_one
+
+    def add(so_far, name):
+      is_below = candidate & compare[name](dist, bound)
+      below = jnp.sum(is_below, axis=1, dtype=jnp.int32)[:, None]
+      return so_far + is_below.astype(jnp.int32) + jnp.where(here, below, 0)
+
+    return tuple(add(*each) for each in zip(counts, bounds, strict=True))
+
+  start = (jnp.zeros(dist.shape, jnp.int32),) * len(bounds)
+  return visit_positives(visit, start, dist, positive)
+
+
+def visit_positives(visit_fn, start, dist, positive):
+  """Loops over the k-th positive of all rows at once, in column order.
+
+  Args:
+    visit_fn: (column int32[n, 1], has_one bool[n, 1], carry) -> carry; rows
+      that have run out of positives have has_one False and any column.
+    start: pytree, the first carry.
+    dist: float[n, m], for its shape and device.
+    positive: bool[n, m].
+
+  Returns:
+    The last carry. As many turns as the fullest row has positives.
+  """
   columns = jnp.arange(dist.shape[1], dtype=jnp.int32)[None, :]
   num_positives = jnp.sum(positive, axis=1, dtype=jnp.int32)
 
-  def visit(turn, carry):
-    counts, last = carry
-    # The next positive of each row; rows that have run out are masked.
+  def turn_fn(turn, state):
+    last, carry = state
     column = jnp.argmax(positive & (columns > last), axis=1)
     column = column.astype(jnp.int32)[:, None]
-    has_one = (turn < num_positives)[:, None]
-    bound = jnp.take_along_axis(dist, column, axis=1) + shift
-    is_below = dist <= bound if inclusive else dist < bound
-    is_below &= negative & has_one
-    here = (columns == column) & has_one
-    below = jnp.sum(is_below, axis=1, dtype=jnp.int32)[:, None]
-    counts += is_below.astype(jnp.int32) + jnp.where(here, below, 0)
-    return counts, column
+    return column, visit_fn(column, (turn < num_positives)[:, None], carry)
 
-  start = numerics.vary_like(
-    (
-      jnp.zeros(dist.shape, jnp.int32),
-      jnp.full((dist.shape[0], 1), -1, jnp.int32),
-    ),
-    dist,
-  )
+  first = jnp.full((dist.shape[0], 1), -1, jnp.int32)
+  state = numerics.vary_like((first, start), dist)
   most = jnp.max(num_positives, initial=0)
-  return jax.lax.fori_loop(0, most, visit, start)[0]
+  return jax.lax.fori_loop(0, most, turn_fn, state)[1]
 
 
-def _by_sort(dist, positive, negative, shift, inclusive):
+def _by_network(dist, positive, negative, shift, bounds):
+  # Pairs in neither mask go last and count for nothing.
+  key = jnp.where(positive, dist + shift, jnp.where(negative, dist, jnp.inf))
+  packed = sorting.by_columns(
+    functools.partial(_count_columns, bounds=bounds), key, positive
+  )
+  return tuple(
+    ((packed >> half) & 0xFFFF).astype(jnp.int32)
+    for half, _ in zip((0, 16), bounds, strict=False)
+  )
+
+
+def _count_columns(key, positive, bounds):
+  """Counts of each entry, the second bound's in the upper half of a word.
+
+  Args:
+    key: float32[m, k], infinite where there is no pair.
+    positive: bool[m, k]; the other pairs are negative.
+    bounds: names as in Counts.
+
+  Returns:
+    uint32[m, k].
+  """
+  num_rows = key.shape[0]
+  padded = sorting.power_of_two(num_rows)
+  key = sorting.pad_rows(key, padded, jnp.inf)
+  positive = sorting.pad_rows(positive, padded, False)
+  # A strict bound puts the positive first, so that an equal negative counts
+  # as not below it; an inclusive one the negative.
+  is_second = positive if bounds == ('inclusive',) else ~positive
+  order = sorting.order(key, is_second)
+  key, positive = sorting.take(key, order), sorting.take(positive, order)
+  is_pair = key < jnp.inf
+  # The upper half counts positives, the lower half negatives.
+  kind = jnp.where(positive, jnp.uint32(1 << 16), is_pair.astype(jnp.uint32))
+  until = jax.lax.associative_scan(jnp.add, jnp.where(is_pair, kind, 0))
+  num_positives = until[-1:] >> 16
+  counts = jnp.where(positive, until & 0xFFFF, num_positives - (until >> 16))
+  if len(bounds) > 1:
+    before, after = _around_runs(key, until, kind)
+    inclusive = jnp.where(
+      positive, after & 0xFFFF, num_positives - (before >> 16)
+    )
+    counts |= inclusive << 16
+  return sorting.put_back(jnp.where(is_pair, counts, 0), order)[:num_rows]
+
+
+def _around_runs(key, until, kind):
+  """Totals before and after the run of equal keys that each row is in."""
+  is_new = key[1:] != key[:-1]
+  edge = jnp.ones_like(key[:1], dtype=jnp.bool_)
+  starts = jnp.concatenate([edge, is_new])
+  ends = jnp.concatenate([is_new, edge])
+  # Totals only grow, so the latest start holds the largest.
+  before = jax.lax.associative_scan(
+    jnp.maximum, jnp.where(starts, until - kind, 0)
+  )
+  after = jax.lax.associative_scan(
+    jnp.minimum, jnp.where(ends, until, ~jnp.uint32(0)), reverse=True
+  )
+  return before, after
+
+
+def _by_sort(dist, positive, negative, shift, bounds):
   """Merges shifted positives and negatives in one order, then counts."""
-  columns = jax.lax.broadcasted_iota(jnp.int32, dist.shape, 1)
   key = jnp.where(positive, dist + shift, dist)
-  # At equal keys a strict bound puts the positive first, so that the negative
-  # counts as not below it.
-  comes_second = negative if not inclusive else positive
+  second = {'strict': negative, 'inclusive': positive}
+  return tuple(
+    _by_tie_order(key, positive, negative, second[name]) for name in bounds
+  )
+
+
+def _by_tie_order(key, positive, negative, comes_second):
+  """Counts where, of equal keys, one kind comes second.
+
+  A strict bound puts the positive first, so that the negative counts as not
+  below it.
+  """
+  columns = jax.lax.broadcasted_iota(jnp.int32, key.shape, 1)
   kind = jnp.where(positive, 1, jnp.where(negative, 2, 0)).astype(jnp.int32)
-  key, _, kind, columns = jax.lax.sort(
+  _, _, kind, columns = jax.lax.sort(
     (key, comes_second.astype(jnp.int32), kind, columns), num_keys=2
   )
   negatives = jnp.cumsum(kind == 2, axis=1, dtype=jnp.int32)

@@ -127,8 +127,15 @@ def masks(
 
   Returns:
     (positive, negative), bool[n, m] each; a pair in neither is ignored.
+
+  Raises:
+    TypeError: ids that are not int32, or validity that is not bool.
+    ValueError: vectors of unlike length, an unknown rule, or a rule without
+      the ids it needs.
   """
-  anchor, gallery = fill(anchor), fill(gallery)
+  anchor, gallery = (
+    fill(as_relation(side, jnp.size(side.label))) for side in (anchor, gallery)
+  )
   exists = anchor.valid[:, None] & gallery.valid[None, :]
   is_same_label = anchor.label[:, None] == gallery.label[None, :]
   is_self = anchor.item[:, None] == gallery.item[None, :]

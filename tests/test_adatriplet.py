@@ -1,10 +1,9 @@
-"""AdaTriplet against loops, and every loss on eight devices against one."""
+"""AdaTriplet in both forms against loops."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
 import numpy as np
 import pytest
 import reference
@@ -12,7 +11,8 @@ import reference
 from mammojax import errors, losses, relations
 
 BATCHES = reference.batches()
-DEVICES = 8
+
+
 WANT = {
   'paper': reference.adatriplet_paper,
   'code': reference.adatriplet_code,
@@ -191,145 +191,3 @@ def test_wrong_options_are_refused():
     loss(margin=0.2, beta=0.1, selection='hard_regoin')
   with pytest.raises(ValueError, match='negative_weight'):
     loss(margin=0.2, beta=0.1, negative_weight=-1.0)
-
-
-# Eight devices. Embeddings are rows times a replicated matrix, so that the
-# gradient crosses the gather and both places a row is used in.
-SHARDED = {
-  'all': functools.partial(losses.batch_all_triplet, margin=0.3),
-  'semihard active': functools.partial(
-    losses.batch_all_triplet,
-    margin=0.3,
-    selection='semihard_region',
-    reduction='mean_active',
-  ),
-  'paper': functools.partial(losses.adatriplet, margin=0.3, beta=0.1),
-  'code': functools.partial(
-    losses.adatriplet, margin=0.3, beta=0.1, form='code'
-  ),
-  'contrastive': functools.partial(losses.contrastive, margin=2.0),
-}
-
-
-@functools.cache
-def _global_batch():
-  """32 rows: five labels crowd the first devices, the last have no pair."""
-  rng = np.random.default_rng(9)
-  label = [0] * 9 + [1] * 4 + [2] * 3 + list(range(10, 26))
-  item = np.arange(32)
-  item[5] = item[2]
-  x = rng.normal(size=(32, 7)).astype(np.float32)
-  x[5] = x[2]
-  return {
-    'x': x,
-    'w': rng.normal(size=(7, 5)).astype(np.float32),
-    'label': np.array(label, np.int32),
-    'item': item.astype(np.int32),
-    'valid': np.arange(32) != 11,
-  }
-
-
-def _step(loss, axis_name):
-  def step(w, x, relation):
-    def function(w):
-      return loss(x @ w, relation, axis_name=axis_name, stats=True)
-
-    (value, stats), grad = jax.value_and_grad(function, has_aux=True)(w)
-    if axis_name is not None:
-      grad = jax.lax.pmean(grad, axis_name)
-    return value, stats, grad
-
-  return step
-
-
-def _run(loss, transform, relation):
-  batch = _global_batch()
-  args = (batch['w'], batch['x'], relation)
-  if transform == 'one':
-    return jax.jit(_step(loss, None))(*args)
-  if transform == 'pmap':
-    split = jax.tree.map(
-      lambda leaf: leaf.reshape((DEVICES, -1) + leaf.shape[1:]), args[1:]
-    )
-    step = jax.pmap(
-      _step(loss, 'data'),
-      axis_name='data',
-      in_axes=(None, 0, 0),
-      out_axes=None,
-    )
-    return step(args[0], *split)
-  mesh = jax.make_mesh((DEVICES,), ('data',), axis_types=(AxisType.Auto,))
-  rows = PartitionSpec('data')
-  step = jax.shard_map(
-    _step(loss, 'data'),
-    mesh=mesh,
-    in_specs=(PartitionSpec(), rows, rows),
-    out_specs=PartitionSpec(),
-  )
-  return jax.jit(step)(*args)
-
-
-@functools.cache
-def _one_device(name):
-  return _run(SHARDED[name], 'one', _relation(_global_batch()))
-
-
-def test_active_triplets_are_unequal_between_the_devices():
-  batch = _global_batch()
-  dist = reference.distances(*[batch['x'] @ batch['w']] * 2)
-  weights = reference.batch_all_triplet(dist, *_masks(batch), 0.3)[1]
-  share = np.maximum(weights, 0).sum(1).reshape(DEVICES, -1).sum(1)
-  assert len(set(share[:4])) == 4 and not share[4:].any()
-
-
-@pytest.mark.parametrize(
-  'name, transform',
-  [
-    ('semihard active', 'shard_map'),
-    ('paper', 'shard_map'),
-    ('paper', 'pmap'),
-    ('code', 'shard_map'),
-    ('contrastive', 'pmap'),
-    pytest.param('all', 'shard_map', marks=pytest.mark.slow),
-    pytest.param('all', 'pmap', marks=pytest.mark.slow),
-    pytest.param('semihard active', 'pmap', marks=pytest.mark.slow),
-    pytest.param('code', 'pmap', marks=pytest.mark.slow),
-    pytest.param('contrastive', 'shard_map', marks=pytest.mark.slow),
-  ],
-)
-def test_eight_devices_equal_one(name, transform):
-  value, stats, grad = _run(
-    SHARDED[name], transform, _relation(_global_batch())
-  )
-  want, want_stats, want_grad = _one_device(name)
-  assert want > 0 and np.abs(want_grad).max() > 1e-3
-  np.testing.assert_allclose(value, want, rtol=1e-6)
-  np.testing.assert_allclose(grad, want_grad, rtol=0, atol=1e-6)
-  for one, other in zip(stats, want_stats, strict=True):
-    # A gap is a difference of means, so its rounding is larger than its own.
-    np.testing.assert_allclose(one, other, rtol=5e-5)
-
-
-@pytest.mark.parametrize('name', ['all', 'contrastive'])
-def test_one_device_equals_the_loop(name):
-  batch = _global_batch()
-  kind = 'euclidean' if name == 'contrastive' else 'cosine'
-  x = np.asarray(batch['x'], np.float64) @ batch['w']
-  dist, masks = reference.distances(x, x, kind), _masks(batch)
-  if name == 'all':
-    want, weights = reference.batch_all_triplet(dist, *masks, 0.3)[:2]
-  else:
-    want, weights = reference.contrastive(dist, *masks, margin=2.0)
-  value, _, grad = _one_device(name)
-  np.testing.assert_allclose(value, want, rtol=2e-5)
-  rows = reference.gradient(x, weights, kind)
-  _assert_close(grad, batch['x'].T.astype(np.float64) @ rows, 1e-4)
-
-
-@pytest.mark.slow
-def test_without_items_a_row_is_still_not_its_own_positive_on_devices():
-  label = relations.Relation(jnp.asarray(_global_batch()['label']))
-  value, _, grad = _run(SHARDED['all'], 'shard_map', label)
-  want, _, want_grad = _run(SHARDED['all'], 'one', label)
-  np.testing.assert_allclose(value, want, rtol=1e-6)
-  np.testing.assert_allclose(grad, want_grad, rtol=0, atol=1e-6)

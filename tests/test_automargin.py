@@ -1,9 +1,8 @@
 """AutoMargin against its two equations, step by step in float64."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
+import margin_stats
 import numpy as np
 import pytest
 import reference
@@ -11,39 +10,6 @@ import reference
 from mammojax import automargin, errors, losses, relations
 
 BATCHES = reference.batches()
-MODES = ('step', 'epoch', 'ema', 'linear', 'exponential', 'fixed')
-
-
-def _stats(gap, an, an_pairs=0.0, triplets=10.0, pairs=4.0):
-  values = {
-    'num_triplets': triplets,
-    'num_selected': triplets,
-    'num_active': triplets,
-    'num_anchors': 2.0,
-    'num_negative_pairs': pairs,
-    'mean_gap': gap,
-    'mean_an': an,
-    'mean_an_pairs': an_pairs,
-  }
-  return losses.TripletStats(**{k: jnp.float32(v) for k, v in values.items()})
-
-
-@jax.jit
-def _advance(state, stats):
-  return automargin.update(automargin.accumulate(state, stats))
-
-
-def _margins(state):
-  return float(state.margin), float(state.beta)
-
-
-def _random_stats(count, seed=2):
-  rng = np.random.default_rng(seed)
-  made = []
-  for _ in range(count):
-    gap, an, an_pairs = rng.uniform(0, 1, 3)
-    made.append(_stats(gap, an, an_pairs, *rng.integers(1, 500, 2)))
-  return made
 
 
 @pytest.mark.parametrize(
@@ -51,14 +17,16 @@ def _random_stats(count, seed=2):
 )
 @pytest.mark.parametrize('mode', ['step', 'epoch', 'ema', 'fixed'])
 def test_the_start_is_that_of_the_form(mode, form, want):
-  assert _margins(automargin.init(mode, form=form)) == want
+  assert margin_stats.margins(automargin.init(mode, form=form)) == want
 
 
 def test_the_paper_is_the_default():
   state = automargin.init('step')
-  assert _margins(state) == (1.0, 1.0)
+  assert margin_stats.margins(state) == (1.0, 1.0)
   # K = 2 in both: 0.6 / 2 and 1 + (0.4 - 1) / 2.
-  got = _margins(_advance(state, _stats(0.6, 0.4)))
+  got = margin_stats.margins(
+    margin_stats.advance(state, margin_stats.stats(0.6, 0.4))
+  )
   np.testing.assert_allclose(got, (0.3, 0.7), rtol=1e-6)
 
 
@@ -66,13 +34,15 @@ def test_the_paper_is_the_default():
 @pytest.mark.parametrize('form', ['paper', 'code'])
 def test_step_mode_follows_the_batch_just_seen(form, k_gap, k_an):
   state = automargin.init('step', form=form, k_gap=k_gap, k_an=k_an)
-  for stats in _random_stats(3):
-    state = _advance(state, stats)
+  for stats in margin_stats.random_stats(3):
+    state = margin_stats.advance(state, stats)
     mean_an = stats.mean_an if form == 'paper' else stats.mean_an_pairs
     want = reference.automargin(
       float(stats.mean_gap), float(mean_an), k_gap, k_an, form
     )
-    np.testing.assert_allclose(_margins(state), want, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+      margin_stats.margins(state), want, rtol=1e-6, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize('form', ['paper', 'code'])
@@ -93,7 +63,7 @@ def test_margins_come_from_the_embeddings_of_the_batch(form):
 
   for batch in BATCHES.values():
     fields = {k: jnp.asarray(batch[k]) for k in ('label', 'item', 'valid')}
-    before = _margins(state)
+    before = margin_stats.margins(state)
     state = step(state, batch['x'], relations.Relation(**fields))
     masks = reference.masks(
       batch['label'], item=batch['item'], valid=batch['valid']
@@ -101,25 +71,25 @@ def test_margins_come_from_the_embeddings_of_the_batch(form):
     dist = reference.distances(batch['x'], batch['x'])
     means = reference.margin_means(dist, *masks)
     if not means['num_triplets']:
-      assert _margins(state) == before
+      assert margin_stats.margins(state) == before
       continue
     mean_an = means['an'] if form == 'paper' else means['an_pairs']
     want = reference.automargin(means['gap'], mean_an, form=form)
-    np.testing.assert_allclose(_margins(state), want, atol=3e-6)
+    np.testing.assert_allclose(margin_stats.margins(state), want, atol=3e-6)
 
 
 @pytest.mark.parametrize('form', ['paper', 'code'])
 def test_epoch_mode_moves_once_with_the_weighted_means_of_the_epoch(form):
   steps = 4
   state = automargin.init('epoch', form=form, steps_per_epoch=steps)
-  current = _margins(state)
-  all_stats = _random_stats(3 * steps)
+  current = margin_stats.margins(state)
+  all_stats = margin_stats.random_stats(3 * steps)
   for epoch in range(3):
     gap = an = num_gap = num_an = 0.0
     for stats in all_stats[epoch * steps : (epoch + 1) * steps]:
       # Every batch of an epoch, the first included, meets the same margins.
-      assert _margins(state) == current
-      state = _advance(state, stats)
+      assert margin_stats.margins(state) == current
+      state = margin_stats.advance(state, stats)
       count = float(stats.num_triplets)
       gap, num_gap = gap + count * float(stats.mean_gap), num_gap + count
       mean = stats.mean_an if form == 'paper' else stats.mean_an_pairs
@@ -127,19 +97,21 @@ def test_epoch_mode_moves_once_with_the_weighted_means_of_the_epoch(form):
         count = float(stats.num_negative_pairs)
       an, num_an = an + count * float(mean), num_an + count
     want = reference.automargin(gap / num_gap, an / num_an, form=form)
-    np.testing.assert_allclose(_margins(state), want, rtol=1e-5)
-    assert _margins(state) != current
-    current = _margins(state)
+    np.testing.assert_allclose(margin_stats.margins(state), want, rtol=1e-5)
+    assert margin_stats.margins(state) != current
+    current = margin_stats.margins(state)
 
 
 def test_an_epoch_without_a_triplet_keeps_the_margins():
   state = automargin.init('epoch', steps_per_epoch=2)
-  for stats in (_stats(0.6, 0.4), _stats(0.6, 0.4)):
-    state = _advance(state, stats)
-  before = _margins(state)
+  for stats in (margin_stats.stats(0.6, 0.4), margin_stats.stats(0.6, 0.4)):
+    state = margin_stats.advance(state, stats)
+  before = margin_stats.margins(state)
   for _ in range(2):
-    state = _advance(state, _stats(0.0, 0.0, triplets=0.0, pairs=0.0))
-  assert _margins(state) == before
+    state = margin_stats.advance(
+      state, margin_stats.stats(0.0, 0.0, triplets=0.0, pairs=0.0)
+    )
+  assert margin_stats.margins(state) == before
 
 
 @pytest.mark.parametrize(
@@ -152,21 +124,24 @@ def test_an_epoch_without_a_triplet_keeps_the_margins():
   ],
 )
 def test_a_batch_without_a_triplet_has_no_say(mode, want):
-  filled, empty = _stats(0.6, 0.4), _stats(0, 0, triplets=0, pairs=0)
+  filled, empty = (
+    margin_stats.stats(0.6, 0.4),
+    margin_stats.stats(0, 0, triplets=0, pairs=0),
+  )
   state = automargin.init(mode, steps_per_epoch=2, decay=0.9)
   for stats in (filled, empty):
-    state = _advance(state, stats)
-  np.testing.assert_allclose(_margins(state), want, rtol=1e-6)
+    state = margin_stats.advance(state, stats)
+  np.testing.assert_allclose(margin_stats.margins(state), want, rtol=1e-6)
 
 
 def test_ema_mode_is_a_running_mean():
   state = automargin.init('ema', decay=0.5)
   for _ in range(40):
-    state = _advance(state, _stats(0.8, 0.2))
-  np.testing.assert_allclose(_margins(state), (0.4, 0.6), rtol=1e-5)
+    state = margin_stats.advance(state, margin_stats.stats(0.8, 0.2))
+  np.testing.assert_allclose(margin_stats.margins(state), (0.4, 0.6), rtol=1e-5)
   # Settled, a new value moves the mean by 1 - decay of the way.
-  state = _advance(state, _stats(0.4, 0.6))
-  np.testing.assert_allclose(_margins(state), (0.3, 0.7), rtol=1e-5)
+  state = margin_stats.advance(state, margin_stats.stats(0.4, 0.6))
+  np.testing.assert_allclose(margin_stats.margins(state), (0.3, 0.7), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -179,26 +154,32 @@ def test_ema_mode_is_a_running_mean():
   ids=['margin below 0', 'beta below 0', 'beta above 1'],
 )
 def test_the_paper_form_clamps_and_says_so(gap, an, want):
-  state = _advance(automargin.init('step'), _stats(gap, an))
-  np.testing.assert_allclose(_margins(state), want, rtol=1e-6)
+  state = margin_stats.advance(
+    automargin.init('step'), margin_stats.stats(gap, an)
+  )
+  np.testing.assert_allclose(margin_stats.margins(state), want, rtol=1e-6)
   assert state.clamped == 1
-  state = _advance(state, _stats(0.6, 0.4))
+  state = margin_stats.advance(state, margin_stats.stats(0.6, 0.4))
   assert state.clamped == 1
 
 
 def test_the_paper_margin_stays_below_two():
   state = automargin.init('step', k_gap=1.0)
-  state = _advance(state, _stats(2.0, 0.4))
+  state = margin_stats.advance(state, margin_stats.stats(2.0, 0.4))
   assert 1.99 < float(state.margin) < 2.0
 
 
 def test_the_code_form_clamps_only_the_margin_at_zero():
   state = automargin.init('step', form='code', k_gap=1.0, k_an=1.0)
-  low = _advance(state, _stats(-0.5, 0.0, an_pairs=-0.25))
-  np.testing.assert_allclose(_margins(low), (0.0, -0.25), atol=1e-7)
+  low = margin_stats.advance(
+    state, margin_stats.stats(-0.5, 0.0, an_pairs=-0.25)
+  )
+  np.testing.assert_allclose(margin_stats.margins(low), (0.0, -0.25), atol=1e-7)
   assert low.clamped == 1
-  high = _advance(state, _stats(2.5, 0.0, an_pairs=1.25))
-  np.testing.assert_allclose(_margins(high), (2.5, 1.25))
+  high = margin_stats.advance(
+    state, margin_stats.stats(2.5, 0.0, an_pairs=1.25)
+  )
+  np.testing.assert_allclose(margin_stats.margins(high), (2.5, 1.25))
 
 
 def test_schedules_go_from_start_to_end_and_stay():
@@ -209,10 +190,10 @@ def test_schedules_go_from_start_to_end_and_stay():
     ('exponential', (np.sqrt(0.8 * 0.2), np.sqrt(0.5 * 0.125))),
   ):
     state = automargin.init(mode, **options, **ends)
-    seen = [_margins(state)]
-    for stats in _random_stats(6):
-      state = _advance(state, stats)
-      seen.append(_margins(state))
+    seen = [margin_stats.margins(state)]
+    for stats in margin_stats.random_stats(6):
+      state = margin_stats.advance(state, stats)
+      seen.append(margin_stats.margins(state))
     np.testing.assert_allclose(seen[0], (0.8, 0.5), rtol=1e-6)
     np.testing.assert_allclose(seen[2], halfway, rtol=1e-5)
     for late in seen[4:]:
@@ -221,77 +202,11 @@ def test_schedules_go_from_start_to_end_and_stay():
 
 def test_fixed_margins_never_move():
   state = automargin.init('fixed', margin=0.25, beta=0.1)
-  before = _margins(state)
+  before = margin_stats.margins(state)
   np.testing.assert_allclose(before, (0.25, 0.1), rtol=1e-6)
-  for stats in _random_stats(3):
-    state = _advance(state, stats)
-  assert _margins(state) == before
-
-
-@pytest.mark.parametrize('form', ['paper', 'code'])
-@pytest.mark.parametrize('mode', MODES)
-def test_37_and_63_updates_equal_100_bit_for_bit(mode, form):
-  start = automargin.init(
-    mode, form=form, beta=0.5, steps_per_epoch=7, total_steps=80, beta_end=0.1
-  )
-  stacked = jax.tree.map(lambda *one: jnp.stack(one), *_random_stats(100))
-
-  @jax.jit
-  def one(state, stats):
-    return automargin.update(automargin.accumulate(state, stats))
-
-  def run(state, first, last):
-    for k in range(first, last):
-      state = one(state, jax.tree.map(lambda leaf, k=k: leaf[k], stacked))
-    return state
-
-  whole = run(start, 0, 100)
-  # Through plain arrays, as a checkpoint would take it.
-  half = [
-    np.asarray(leaf).copy() for leaf in jax.tree.leaves(run(start, 0, 37))
-  ]
-  again = run(jax.tree.unflatten(jax.tree.structure(start), half), 37, 100)
-  for left, right in zip(
-    jax.tree.leaves(whole), jax.tree.leaves(again), strict=True
-  ):
-    np.testing.assert_array_equal(left, right)
-
-
-@pytest.mark.parametrize('mode', MODES)
-def test_the_state_keeps_its_structure_and_compiles_once(mode):
-  state = automargin.init(mode, margin=0.3, beta=0.3, beta_end=0.1)
-  traces = []
-
-  @jax.jit
-  def step(state, stats):
-    traces.append(1)
-    return automargin.update(automargin.accumulate(state, stats))
-
-  after = state
-  for stats in _random_stats(3):
-    after = step(after, stats)
-  assert len(traces) == 1
-  assert jax.tree.structure(after) == jax.tree.structure(state)
-  for left, right in zip(
-    jax.tree.leaves(state), jax.tree.leaves(after), strict=True
-  ):
-    assert (left.shape, left.dtype) == (right.shape, right.dtype)
-
-
-def test_a_long_epoch_loses_no_precision():
-  # Totals of 2e5 triplets a step leave float32 after some hundred steps.
-  steps = 2000
-  gaps = np.float32(0.5 + 0.3 * np.sin(np.arange(steps)))
-  state = automargin.init('epoch', steps_per_epoch=steps)
-  one = _stats(0.0, 0.4, triplets=193536.0)
-  advance = functools.partial(jax.lax.scan, unroll=1)
-
-  def body(state, gap):
-    return _advance(state, one._replace(mean_gap=gap)), None
-
-  state, _ = jax.jit(lambda s, g: advance(body, s, g))(state, gaps)
-  want = np.mean(gaps.astype(np.float64)) / 2
-  np.testing.assert_allclose(state.margin, want, rtol=1e-5)
+  for stats in margin_stats.random_stats(3):
+    state = margin_stats.advance(state, stats)
+  assert margin_stats.margins(state) == before
 
 
 def test_unknown_names_are_answered_with_the_nearest():

@@ -1,16 +1,14 @@
-"""The page: whole, safe, self-contained, and there in spite of gaps."""
+"""The page: whole, safe and self-contained."""
 
-from html import parser
 import json
 import shutil
 import subprocess
 
 import made_up_run
-import numpy as np
 import pytest
+import report_page
 
-from mammojax import errors
-from mammojax.report import html, reading
+from mammojax.report import html
 
 FIGURES = (
   'loss',
@@ -24,26 +22,6 @@ FIGURES = (
 )
 
 
-class Page(parser.HTMLParser):
-  """Collects tags, attributes, ids and text of a page."""
-
-  def __init__(self, path):
-    super().__init__()
-    self.tags, self.attributes, self.texts = [], [], []
-    self.feed(path.read_text('utf-8'))
-    self.text = ' '.join(' '.join(self.texts).split())
-
-  def handle_starttag(self, tag, attrs):
-    self.tags.append(tag)
-    self.attributes += [(tag, *pair) for pair in attrs]
-
-  def handle_data(self, data):
-    self.texts.append(data)
-
-  def values(self, name):
-    return [value for _, key, value in self.attributes if key == name]
-
-
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
   """A workdir whose report is written."""
@@ -54,28 +32,15 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def page(run):
-  return Page(run / 'report.html')
-
-
-def without_years():
-  """metrics.json of a run on images without times and masks."""
-  metrics = made_up_run.metrics()
-  metrics['test'] = {'all': metrics['test']['all']}
-  metrics['baselines']['masked'] = None
-  return metrics
-
-
-def page_of(folder, metrics):
-  """The page of a workdir with metrics.json alone."""
-  folder.mkdir(exist_ok=True)
-  (folder / 'metrics.json').write_text(json.dumps(metrics))
-  return Page(html.write(folder))
+  return report_page.Page(run / 'report.html')
 
 
 @pytest.fixture
 def bare(tmp_path):
   """A workdir with metrics.json alone, and no years in it."""
-  (tmp_path / 'metrics.json').write_text(json.dumps(without_years()))
+  (tmp_path / 'metrics.json').write_text(
+    json.dumps(report_page.without_years())
+  )
   return tmp_path
 
 
@@ -161,11 +126,15 @@ def test_hostile_names_are_text(page, run):
 
 def test_hostile_names_elsewhere_are_text(tmp_path):
   evil = made_up_run.EVIL
-  metrics = without_years() | {'loss': evil, 'warnings': [evil], 'seed': evil}
+  metrics = report_page.without_years() | {
+    'loss': evil,
+    'warnings': [evil],
+    'seed': evil,
+  }
   metrics['test'][evil] = metrics['test']['all']
   metrics['baselines'][evil] = metrics['test']
   folder = tmp_path / 'a <img src=x>'
-  page = page_of(folder, metrics)
+  page = report_page.page_of(folder, metrics)
   source = (folder / 'report.html').read_text('utf-8')
   assert '<img' not in source.lower()
   # Loss, seed, warning, row and column; title and headline of the page.
@@ -175,7 +144,9 @@ def test_hostile_names_elsewhere_are_text(tmp_path):
 
 def test_warnings_stand_in_a_box_and_a_leak_in_the_title(tmp_path):
   said = ['LEAK: w1 is in two splits', 'The embedding collapses.']
-  page = page_of(tmp_path / 'run', without_years() | {'warnings': said})
+  page = report_page.page_of(
+    tmp_path / 'run', report_page.without_years() | {'warnings': said}
+  )
   assert '2 warnings ' + ' '.join(said) in page.text
   assert 'LEAK: run – mammojax report' in page.texts
   assert 'LEAK Test mAP' in page.text
@@ -186,7 +157,9 @@ def test_leak_is_stamped_on_figures(bare):
   (bare / 'metrics.jsonl').write_text(json.dumps(record))
   sizes = []
   for warnings in ([], ['LEAK: w1']):
-    page_of(bare, without_years() | {'warnings': warnings})
+    report_page.page_of(
+      bare, report_page.without_years() | {'warnings': warnings}
+    )
     svg = (bare / 'figures' / 'loss.svg').read_text()
     sizes.append(svg.count('<!-- LEAK -->'))
   assert sizes == [0, 1]
@@ -197,114 +170,10 @@ def test_run_without_warnings_has_no_box(page):
 
 
 def test_masked_control_above_chance_is_a_warning(tmp_path):
-  metrics = without_years()
+  metrics = report_page.without_years()
   metrics['baselines']['masked'] = made_up_run.scores(0.2, 0, 0.02)
-  text = page_of(tmp_path, metrics).text
+  text = report_page.page_of(tmp_path, metrics).text
   assert 'With the breast masked out mAP is 20.0 % (18.0–22.0)' in text
-
-
-def test_gaps_are_said_in_sentences(bare):
-  text = Page(html.write(bare)).text
-  for sentence in (
-    'metrics.jsonl is not in the workdir, so there are no curves.',
-    'evaluation.npz is not in the workdir',
-    'There are no results by year',
-    'breast masked out was not measured',
-    'The command was not recorded.',
-    'config.json is not in the workdir.',
-    'environment.json is not in the workdir.',
-  ):
-    assert sentence in text
-  assert not (bare / 'figures').exists()
-
-
-def test_damaged_side_files_are_said_in_sentences(bare):
-  (bare / 'evaluation.npz').write_bytes(b'PK\x03\x04 cut')
-  (bare / 'config.json').write_text('{"a": ')
-  (bare / 'environment.json').write_text('[]')
-  (bare / 'metrics.jsonl').write_bytes(b'\xff\xfe')
-  text = Page(html.write(bare)).text
-  for name in ('evaluation.npz', 'config.json', 'metrics.jsonl'):
-    assert f'{name} cannot be read' in text
-  assert 'environment.json does not hold a table' in text
-
-
-def test_arrays_of_objects_are_not_unpickled(bare):
-  array = np.array([{'a': 1}], object)
-  np.savez(bare / 'evaluation.npz', distance_edges=array)
-  assert 'evaluation.npz cannot be read' in Page(html.write(bare)).text
-
-
-@pytest.mark.parametrize(
-  'argv, want',
-  [
-    (['main.py', '--config=a b.py'], "python main.py '--config=a b.py'"),
-    (['/x/mammojax/__main__.py', 'train'], 'python -m mammojax train'),
-    (['bin/mammojax', 'train'], 'bin/mammojax train'),
-  ],
-)
-def test_command_is_shown_as_it_was_typed(bare, argv, want):
-  (bare / 'environment.json').write_text(json.dumps({'command': argv}))
-  assert want in Page(html.write(bare)).text
-
-
-@pytest.mark.parametrize('name', ['mated_counts', 'example_hit_names'])
-def test_arrays_of_unlike_lengths_are_said_in_a_sentence(bare, rng, name):
-  arrays = made_up_run.evaluation(rng)
-  arrays[name] = arrays[name][:-1]
-  np.savez(bare / 'evaluation.npz', **arrays)
-  assert 'arrays of unlike lengths' in Page(html.write(bare)).text
-
-
-def test_figure_of_an_earlier_report_is_removed(bare):
-  old = bare / 'figures' / 'loss.svg'
-  old.parent.mkdir()
-  old.write_text('old')
-  html.write(bare)
-  assert not old.exists()
-
-
-def test_history_keeps_the_later_of_two_records_and_counts_torn_lines(bare):
-  lines = [
-    '{"step": 20, "split": "train", "loss": 3}',
-    '{"step": 10, "split": "train", "loss": 1}',
-    '{"step": 10, "split": "train", "loss": 2}',
-    '{"step": "x", "split": "train"}',
-    '{"step": 30, "spl',
-  ]
-  (bare / 'metrics.jsonl').write_text('\n'.join(lines))
-  history, note = reading.history(bare)
-  assert [r['loss'] for r in history['train']] == [2, 3]
-  assert note.startswith('2 lines')
-  assert note in Page(html.write(bare)).text
-
-
-def test_missing_metrics_name_the_file_and_what_to_do(tmp_path):
-  with pytest.raises(errors.DataError, match=r'metrics.json.*Let the training'):
-    html.write(tmp_path)
-
-
-@pytest.mark.parametrize(
-  'content, why',
-  [
-    ('{"test": ', 'cannot be read as JSON'),
-    ('[]', "no table 'test'"),
-    ('{"test": {"all": {}}}', 'test / all / map / value is missing'),
-    ('{"test": {"all": {"map": {"value": NaN}}}}', 'value is missing'),
-    ('{"test": {"all": {"map": {"value": 84.3}}}}', '84.3, not a fraction'),
-    ('{"test": {"all": {"map": 0.8}}}', "'map' is not a table"),
-    ('{"test": {}, "warnings": [1]}', "'warnings' is not a list"),
-    ('{"test": {}, "baselines": [1]}', "'baselines' is not a table"),
-  ],
-)
-def test_damaged_metrics_name_the_file_and_the_fault(tmp_path, content, why):
-  (tmp_path / 'metrics.json').write_text(content)
-  with pytest.raises(errors.DataError) as caught:
-    html.write(tmp_path)
-  message = str(caught.value)
-  assert why in message and 'metrics.json' in message
-  assert 'run the training command again' in message
-  assert not (tmp_path / 'report.html').exists()
 
 
 CHROMIUM = next(

@@ -12,7 +12,7 @@ from mammojax import ranking
 
 # One shape for most cases, so that few programs are compiled.
 SHAPE = (6, 37)
-METHODS = ('auto', 'loop', 'sort')
+METHODS = ('auto', 'loop', 'network', 'sort')
 SPREADS = ('few', 'many', 'unbalanced', 'none', 'all')
 _counts = functools.partial(jax.jit, static_argnames=('inclusive', 'method'))(
   ranking.cross_counts

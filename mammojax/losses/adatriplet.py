@@ -39,7 +39,7 @@ def adatriplet(
     embeddings: see `mammojax.losses`, as all arguments not listed.
     labels: see there.
     margin: float, epsilon of the paper, in [0, 2).
-    beta: float, in [0, 1] in the paper; any number here.
+    beta: float, in [0, 1] in the paper; at least -1 here.
     negative_weight: float, lambda of the paper; at least 0.
     form: 'paper' or 'code'.
     selection: name in `mining.SELECTIONS`; None: 'all' for 'paper',

@@ -20,9 +20,14 @@ def number(name: str, value, low: float = 0.0) -> jax.Array:
     float32[].
 
   Raises:
+    TypeError: neither, such as a string.
     ValueError: a Python number below `low` or not finite, or not a scalar.
   """
-  if isinstance(value, numbers.Real) and not low <= value < float('inf'):
+  is_number = isinstance(value, numbers.Real)
+  dtype = getattr(value, 'dtype', None)
+  if not is_number and (dtype is None or not jnp.issubdtype(dtype, jnp.number)):
+    raise TypeError(f'{name} must be a number, got {value!r}.')
+  if is_number and not low <= value < float('inf'):
     raise errors.UsageError(
       f'{name} must be a finite number of at least {low}, got {value}.'
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from mammojax import mining, numerics, pairs
 from mammojax.losses import checks
 
-REDUCTIONS = ('mean', 'mean_active', 'sum')
+REDUCTIONS = ('mean', 'mean_active', 'mean_pairs', 'sum')
 
 
 class TripletStats(NamedTuple):
@@ -62,11 +62,12 @@ def batch_all_triplet(
     embeddings: see `mammojax.losses`, as all arguments not listed.
     labels: see there.
     margin: float, at least 0, in the unit of the distance.
-    selection: 'all', 'semihard_region' (0 < gap <= margin) or 'hard_region'
-      (gap <= 0).
+    selection: key of `mining.SELECTIONS`: 'all', 'semihard_region'
+      (0 < gap <= margin), 'hard_region' (gap <= 0), or a choice such as
+      'semihard'.
     distance: see there.
     reduction: 'mean' over selected triplets, 'mean_active' over those with a
-      hinge above 0, or 'sum'.
+      hinge above 0, 'mean_pairs' over all positive pairs, or 'sum'.
     gallery: see there.
     axis_name: see there.
     block: see there.
@@ -98,13 +99,20 @@ def batch_all_triplet(
 
   has_positive = positives_exist(of) if stats else no_extras(of)
   (total,), sums = pairs.scan(weigh, of, has_positive, block=block)
-  count = {
-    'mean': sums['selected'],
-    'mean_active': sums['active'],
-    'sum': jnp.ones_like(total),
-  }[reduction]
-  loss = numerics.divide(total, count)
+  loss = numerics.divide(total, denominator(sums, reduction))
   return (loss, as_stats(sums)) if stats else loss
+
+
+def denominator(sums, reduction):
+  """What the sum of hinges is divided by; see REDUCTIONS."""
+  names = {
+    'mean': 'selected',
+    'mean_active': 'active',
+    'mean_pairs': 'positives',
+  }
+  if reduction == 'sum':
+    return jnp.ones_like(sums['selected'])
+  return sums[names[reduction]]
 
 
 def hinge_sum(weights, dist, chosen, positive, margin):
@@ -115,6 +123,21 @@ def hinge_sum(weights, dist, chosen, positive, margin):
     weights * dist, axis=1
   )
   return jnp.sum(jnp.maximum(rows, 0.0))
+
+
+def hinge(excess, soft):
+  """Value and derivative of the hinge or of the soft margin.
+
+  Args:
+    excess: float32[...], d_ap - d_an + margin.
+    soft: log(1 + exp(excess)) in place of max(0, excess).
+
+  Returns:
+    (float32[...], float32[...]); at a hinge of 0 the derivative is 0.
+  """
+  if soft:
+    return jax.nn.softplus(excess), jax.nn.sigmoid(excess)
+  return jnp.maximum(excess, 0.0), (excess > 0).astype(excess.dtype)
 
 
 def no_extras(of):
@@ -155,21 +178,29 @@ def unordered_weights(negative, extras):
 
 
 def triplet_sums(dist, positive, negative, chosen, extras):
-  """Sums of one block behind TripletStats, in closed form; O(n m)."""
+  """Sums of one block behind TripletStats; `chosen` is a Selection."""
+
+  def on_positives(counts):
+    rows = jnp.sum(jnp.where(positive, counts, 0), axis=1, dtype=jnp.int32)
+    return jnp.sum(rows.astype(jnp.float32))
+
+  return batch_sums(dist, positive, negative, extras) | {
+    'selected': on_positives(chosen.selected),
+    'active': on_positives(chosen.active),
+  }
+
+
+def batch_sums(dist, positive, negative, extras):
+  """Sums over the valid triplets of one block, in closed form; O(n m)."""
   num_p = jnp.sum(positive, axis=1, dtype=jnp.int32).astype(jnp.float32)
   num_n = jnp.sum(negative, axis=1, dtype=jnp.int32).astype(jnp.float32)
   sum_p = jnp.sum(jnp.where(positive, dist, 0.0), axis=1)
   sum_n = jnp.sum(jnp.where(negative, dist, 0.0), axis=1)
   pair_weight = unordered_weights(negative, extras)
 
-  def on_positives(counts):
-    rows = jnp.sum(jnp.where(positive, counts, 0), axis=1, dtype=jnp.int32)
-    return jnp.sum(rows.astype(jnp.float32))
-
   return {
     'triplets': jnp.sum(num_p * num_n),
-    'selected': on_positives(chosen.selected),
-    'active': on_positives(chosen.active),
+    'positives': jnp.sum(num_p),
     'anchors': jnp.sum((num_p * num_n > 0).astype(jnp.float32)),
     'gap': jnp.sum(num_p * sum_n - num_n * sum_p),
     'an': jnp.sum(num_p * (num_n - sum_n)),

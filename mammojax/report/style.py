@@ -217,5 +217,5 @@ def _cannot_write(path: pathlib.Path, content: bytes, error: OSError) -> str:
   return (
     f'Cannot write {str(path)!r}: {error.strerror or error}. '
     f'{len(content):,} bytes are needed and {free:,} are free there. '
-    'Make room or give write permission, then write the report again.'
+    'Make room or give write permission, then give the command again.'
   )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from mammojax import augment, automargin, errors, losses
+from mammojax import augment, automargin, errors, losses, margin_rules
 from mammojax.models import embedder
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
@@ -21,11 +21,13 @@ class LossStats(NamedTuple):
     active_fraction: share of triplets, or pairs, that still add to the loss.
     mean_gap: negative distance minus positive distance, on average.
     triplets: losses.TripletStats for AutoMargin, or None.
+    quantiles: what `automargin.measure` returned, or None.
   """
 
   active_fraction: jax.Array
   mean_gap: jax.Array
   triplets: losses.TripletStats | None
+  quantiles: Any = None
 
 
 def _adatriplet(config):
@@ -42,7 +44,10 @@ def _adatriplet(config):
       axis_name=axis_name,
       stats=True,
     )
-    return loss, _of_triplets(stats)
+    found = automargin.measure(
+      margins, embeddings, relation, axis_name=axis_name
+    )
+    return loss, _of_triplets(stats, found)
 
   return loss_fn
 
@@ -59,7 +64,14 @@ def _triplet(config):
       axis_name=axis_name,
       stats=True,
     )
-    return loss, _of_triplets(stats)
+    found = automargin.measure(
+      margins,
+      embeddings,
+      relation,
+      distance=config.distance,
+      axis_name=axis_name,
+    )
+    return loss, _of_triplets(stats, found)
 
   return loss_fn
 
@@ -84,9 +96,9 @@ def _contrastive(config):
   return loss_fn
 
 
-def _of_triplets(stats):
+def _of_triplets(stats, found):
   active = stats.num_active / jnp.maximum(stats.num_triplets, 1.0)
-  return LossStats(active, stats.mean_gap, stats)
+  return LossStats(active, stats.mean_gap, stats, found)
 
 
 LOSSES = {
@@ -124,8 +136,19 @@ def loss(config: ml_collections.ConfigDict) -> Callable[..., Any]:
 
 
 def margins(config, *, steps_per_epoch: int) -> automargin.AutoMarginState:
-  """AutoMargin before step 0, of `config.automargin` and `config.loss`."""
+  """AutoMargin before step 0, of `config.automargin` and `config.loss`.
+
+  Raises:
+    UsageError: an unknown name, or a number out of its range.
+  """
   auto, start = config.automargin, {}
+  windows = {'batch': 1, 'epoch': steps_per_epoch}
+  if auto.quantile_over not in windows:
+    raise errors.unknown(
+      'automargin.quantile_over', auto.quantile_over, windows
+    )
+  if auto.mode in margin_rules.QUANTILES:
+    steps_per_epoch = windows[auto.quantile_over]
   if auto.mode in ('fixed', 'linear', 'exponential'):
     start = {'margin': config.loss.margin, 'beta': config.loss.beta}
   return automargin.init(
@@ -229,3 +252,27 @@ def model(config, *, mean, std, axis_name: str | None) -> embedder.Embedder:
 def augmentation(config) -> augment.Augmentation:
   """The augmentation of `config.augment`."""
   return augment.Augmentation(**config.augment.to_dict())
+
+
+def micro_batch(config, *, num_devices: int) -> int:
+  """Images embedded at a time on each device, of `config.train.micro_batch`.
+
+  Args:
+    config: the run's.
+    num_devices: devices that share a batch.
+
+  Returns:
+    The number; 0 for all at once.
+
+  Raises:
+    UsageError: it is below 0 or does not divide the share of a device.
+  """
+  size, sampler = config.train.micro_batch, config.sampler
+  batch = sampler.subjects_per_batch * sampler.images_per_subject
+  share = batch // num_devices
+  if size < 0 or (size and share % size):
+    raise errors.UsageError(
+      f'train.micro_batch must be 0 (off) or divide the {share} images that '
+      f'each of {num_devices} devices has of a batch of {batch}, got {size}.'
+    )
+  return size

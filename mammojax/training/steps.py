@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mammojax import automargin, relations
+from mammojax import automargin, gradcache, relations
 from mammojax.training import state as state_lib
 
 
@@ -36,6 +36,7 @@ def train_step(
   augment_fn: Callable[..., jax.Array],
   seed: int,
   same_item: str = 'ignored',
+  micro_batch: int = 0,
   axis_name: str | None = None,
 ) -> tuple[state_lib.TrainState, TrainMetrics, dict[str, jax.Array]]:
   """One update; all that comes back is equal on all devices.
@@ -53,6 +54,8 @@ def train_step(
     augment_fn: (images, key, position int32[b]) -> images.
     seed: of the augmentation.
     same_item: rule of the relation for two copies of one image.
+    micro_batch: images embedded at a time on this device, see `gradcache`; 0:
+      all of them.
     axis_name: device axis to mine across; None on one device.
 
   Returns:
@@ -65,18 +68,24 @@ def train_step(
     batch['label'], item=batch['item'], same_item=same_item
   )
 
-  def objective(params):
+  def embed(params, batch_stats, images, key):
+    del key
     embeddings, updates = state.apply_fn(
-      {'params': params, 'batch_stats': state.batch_stats},
+      {'params': params, 'batch_stats': batch_stats},
       images,
       train=True,
       mutable=['batch_stats'],
     )
-    loss, stats = loss_fn(embeddings, relation, state.automargin, axis_name)
-    return loss, (embeddings, updates['batch_stats'], stats)
+    return embeddings, updates['batch_stats']
 
-  (loss, aux), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-  embeddings, batch_stats, stats = aux
+  def score(embeddings):
+    return loss_fn(embeddings, relation, state.automargin, axis_name)
+
+  graded = _direct(embed, score)
+  if micro_batch:
+    graded = gradcache.value_and_grad(embed, score, micro_batch=micro_batch)
+  (loss, aux), grads = graded(state.params, state.batch_stats, images, key)
+  stats, embeddings, batch_stats = aux
   if axis_name is not None:
     grads = jax.lax.pmean(grads, axis_name)
   grad_norm = optax.tree.norm(grads)
@@ -101,12 +110,23 @@ def train_step(
   return new_state, metrics, pulse
 
 
+def _direct(embed, score):
+  """`gradcache.value_and_grad` with the whole batch embedded at once."""
+
+  def objective(params, batch_stats, images, key):
+    embeddings, batch_stats = embed(params, batch_stats, images, key)
+    loss, stats = score(embeddings)
+    return loss, (stats, embeddings, batch_stats)
+
+  return jax.value_and_grad(objective, has_aux=True)
+
+
 def _advance(state, grads, batch_stats, stats, is_finite):
   """The next state, or the same one counted on."""
   updates, opt_state = state.tx.update(grads, state.opt_state, state.params)
   margins = state.automargin
   if stats.triplets is not None:
-    margins = automargin.accumulate(margins, stats.triplets)
+    margins = automargin.accumulate(margins, stats.triplets, stats.quantiles)
   wanted = state.replace(
     params=optax.apply_updates(state.params, updates),
     opt_state=opt_state,

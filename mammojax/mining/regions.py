@@ -1,17 +1,12 @@
-"""Selections of triplets, as a count per pair instead of a list.
+"""Every triplet whose gap lies in a range, as a count per pair.
 
-A selection says which valid triplets (a, p, n) a loss looks at. With gap
-delta = d_an - d_ap and margin m:
+With gap delta = d_an - d_ap of a valid triplet (a, p, n) and margin m:
 
     all              every valid triplet
     semihard_region  0 < delta <= m
     hard_region      delta <= 0
 
-    selection = mining.select('all', dist, positive, negative, margin)
-    weights = mining.pair_weights(selection, positive)
-
-Shapes are static, nothing cubic exists, and one compilation serves every
-batch of a shape.
+Nothing cubic exists, and one compilation serves every batch of a shape.
 """
 
 from typing import NamedTuple
@@ -19,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mammojax import errors, ranking
+from mammojax import ranking
 
 
 class Selection(NamedTuple):
@@ -75,42 +70,10 @@ def semihard_region(dist, positive, negative, margin) -> Selection:
   FaceNet's choice of one negative.
   """
   hard = ranking.cross_counts(dist, positive, negative, 0.0, inclusive=True)
-  upto = ranking.cross_counts(dist, positive, negative, margin, inclusive=True)
-  below = ranking.cross_counts(dist, positive, negative, margin)
-  return Selection(upto - hard, jnp.maximum(below - hard, 0))
-
-
-SELECTIONS = {
-  'all': batch_all,
-  'hard_region': hard_region,
-  'semihard_region': semihard_region,
-}
-
-
-def select(name: str, dist, positive, negative, margin) -> Selection:
-  """Applies the selection of that name.
-
-  Args:
-    name: key of SELECTIONS.
-    dist: float32[n, m].
-    positive: bool[n, m].
-    negative: bool[n, m].
-    margin: float32[].
-
-  Returns:
-    Selection.
-
-  Raises:
-    ValueError: unknown name.
-  """
-  check_name(name)
-  return SELECTIONS[name](dist, positive, negative, margin)
-
-
-def check_name(name: str) -> None:
-  """Raises ValueError with the nearest name unless the selection exists."""
-  if name not in SELECTIONS:
-    raise errors.unknown('selection', name, SELECTIONS)
+  within = ranking.both_counts(dist, positive, negative, margin)
+  return Selection(
+    within.inclusive - hard, jnp.maximum(within.strict - hard, 0)
+  )
 
 
 def pair_weights(selection: Selection, positive: jax.Array) -> jax.Array:

@@ -1,8 +1,6 @@
 """What a training step costs beyond its network, at the default setting."""
 
 import functools
-import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -97,22 +95,15 @@ def _loss_alone(config):
   return timing.interleaved({'loss': lambda: graded(embeddings)})['loss']
 
 
-def write(folder: pathlib.Path) -> pathlib.Path:
-  """Measures and writes `benchmarks.md` in a folder."""
-  lines = [
-    '# Benchmarks',
-    '',
-    f'`make bench` on {jax.devices()[0].device_kind}, '
-    f'{len(os.sched_getaffinity(0))} cores; medians, sides interleaved. The '
-    'first two differ by less than they vary, so the last two say what '
+def sections() -> list[str]:
+  """Lines of the page."""
+  return [
+    f'## A step of {BATCH} images at the default setting',
+    'The first two differ by less than they vary, so the last two say what '
     'metric learning costs.',
     '',
-    f'## A step of {BATCH} images at the default setting',
     '| what | measured |',
     '|---|---|',
     *(f'| {what} | {measured} |' for what, measured in rows()),
     '',
   ]
-  path = folder / 'benchmarks.md'
-  path.write_text('\n'.join(lines))
-  return path

@@ -16,6 +16,8 @@ from mammojax import errors, numerics, sorting
 
 # Up to here the loop is the faster way on the CPU.
 LOOP_LIMIT = 16
+# Positives that the loop compares with in one pass over the distances.
+AT_ONCE = 4
 METHODS = ('auto', 'loop', 'network', 'sort')
 
 
@@ -83,6 +85,11 @@ def both_counts(
 def _counts(dist, positive, negative, shift, method, bounds):
   if method not in METHODS:
     raise errors.unknown('counting method', method, METHODS)
+  if method == 'network' and dist.shape[1] >= sorting.MAX_ROWS:
+    raise errors.UsageError(
+      f'The network counts at most {sorting.MAX_ROWS - 1} columns, got '
+      f"{dist.shape[1]}; use 'sort' or 'auto'."
+    )
   dist = jax.lax.stop_gradient(dist)
   shift = jax.lax.stop_gradient(jnp.asarray(shift, dist.dtype))
   operands = (dist, positive, negative, shift)
@@ -113,53 +120,67 @@ def _by_either_sort(ways, *operands):
 
 
 def _by_loop(dist, positive, negative, shift, bounds):
-  """Visits the positives of all rows side by side, one a turn."""
-  columns = jnp.arange(dist.shape[1], dtype=jnp.int32)[None, :]
-
+  """Visits the positives of all rows side by side, a few at a turn."""
   compare = {'strict': jnp.less, 'inclusive': jnp.less_equal}
+  rows = jnp.arange(dist.shape[0], dtype=jnp.int32)[:, None]
 
-  def visit(column, has_one, counts):
-    bound = jnp.take_along_axis(dist, column, axis=1) + shift
-    here = (columns == column) & has_one
-    candidate = negative & has_one
+  def turn_fn(_, state):
+    last, counts = state
+    columns = []
+    for _ in range(AT_ONCE):
+      last = next_column(positive, last)
+      columns.append(last)
+    column = jnp.concatenate(columns, axis=1)
+    threshold = at(dist, column) + shift
+    # A row that has run out of positives finds nothing below its bound.
+    threshold = jnp.where(column < dist.shape[1], threshold, -jnp.inf)
 
     def add(so_far, name):
-      is_below = candidate & compare[name](dist, bound)
-      below = jnp.sum(is_below, axis=1, dtype=jnp.int32)[:, None]
-      return so_far + is_below.astype(jnp.int32) + jnp.where(here, below, 0)
+      below = [
+        negative & compare[name](dist, threshold[:, k : k + 1])
+        for k in range(AT_ONCE)
+      ]
+      per_negative = sum(each.astype(jnp.int32) for each in below)
+      per_positive = jnp.stack(
+        [jnp.sum(each, axis=1, dtype=jnp.int32) for each in below], axis=1
+      )
+      return (
+        (so_far + per_negative)
+        .at[rows, column]
+        .set(per_positive, mode='drop', unique_indices=False)
+      )
 
-    return tuple(add(*each) for each in zip(counts, bounds, strict=True))
+    return last, tuple(map(add, counts, bounds))
 
-  start = (jnp.zeros(dist.shape, jnp.int32),) * len(bounds)
-  return visit_positives(visit, start, dist, positive)
+  start = (
+    jnp.full((dist.shape[0], 1), -1, jnp.int32),
+    (jnp.zeros(dist.shape, jnp.int32),) * len(bounds),
+  )
+  num_turns = (most_positives(positive) + AT_ONCE - 1) // AT_ONCE
+  start = numerics.vary_like(start, dist)
+  return jax.lax.fori_loop(0, num_turns, turn_fn, start)[1]
 
 
-def visit_positives(visit_fn, start, dist, positive):
-  """Loops over the k-th positive of all rows at once, in column order.
+def next_column(where, last):
+  """Each row's first True after a column.
 
   Args:
-    visit_fn: (column int32[n, 1], has_one bool[n, 1], carry) -> carry; rows
-      that have run out of positives have has_one False and any column.
-    start: pytree, the first carry.
-    dist: float[n, m], for its shape and device.
-    positive: bool[n, m].
+    where: bool[n, m].
+    last: int32[n, 1], -1 to begin with.
 
   Returns:
-    The last carry. As many turns as the fullest row has positives.
+    int32[n, 1], m where there is no more.
   """
-  columns = jnp.arange(dist.shape[1], dtype=jnp.int32)[None, :]
-  num_positives = jnp.sum(positive, axis=1, dtype=jnp.int32)
+  # A minimum over numbers, since the CPU searches a row of truths slowly.
+  columns = jax.lax.broadcasted_iota(jnp.int32, where.shape, 1)
+  candidates = jnp.where(where & (columns > last), columns, where.shape[1])
+  return jnp.min(candidates, axis=1, keepdims=True, initial=where.shape[1])
 
-  def turn_fn(turn, state):
-    last, carry = state
-    column = jnp.argmax(positive & (columns > last), axis=1)
-    column = column.astype(jnp.int32)[:, None]
-    return column, visit_fn(column, (turn < num_positives)[:, None], carry)
 
-  first = jnp.full((dist.shape[0], 1), -1, jnp.int32)
-  state = numerics.vary_like((first, start), dist)
-  most = jnp.max(num_positives, initial=0)
-  return jax.lax.fori_loop(0, most, turn_fn, state)[1]
+def at(dist, column):
+  """dist[i, column[i, j]], of the last column where there is none such."""
+  inside = jnp.clip(column, 0, dist.shape[1] - 1)
+  return jnp.take_along_axis(dist, inside, axis=1, mode='promise_in_bounds')
 
 
 def _by_network(dist, positive, negative, shift, bounds):

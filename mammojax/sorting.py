@@ -32,8 +32,8 @@ def order(key: jax.Array, is_second: jax.Array) -> jax.Array:
   """Permutation that sorts each column, smallest first.
 
   Args:
-    key: float32[m, k], m a power of two of at most MAX_ROWS. Infinite keys
-      come last; NaN anywhere.
+    key: float32[m, k], m a power of two of at most MAX_ROWS. NaN comes
+      anywhere; numbers below the smallest normal one may count as 0.
     is_second: bool[m, k], rows that come second among equal keys; what is
       still equal keeps its order.
 
@@ -65,10 +65,13 @@ def _round(key, num_bits):
   is_finite = jnp.isfinite(key)
   low = jnp.min(jnp.where(is_finite, key, jnp.inf), axis=0, keepdims=True)
   high = jnp.max(jnp.where(is_finite, key, -jnp.inf), axis=0, keepdims=True)
+  low = jnp.where(low <= high, low, 0)
+  # The difference of halves cannot overflow, nor the scale over this floor.
+  spread = jnp.maximum(0.5 * high - 0.5 * low, 2.0**-96)
   # The topmost number is left to infinity.
   largest = jnp.float32((1 << num_bits) - 2)
-  scale = largest / jnp.maximum(high - low, jnp.finfo(jnp.float32).tiny)
-  scaled = jnp.clip((key - low) * scale, 0, largest)
+  key = jnp.where(is_finite, key, low)
+  scaled = jnp.clip((0.5 * key - 0.5 * low) * (largest / spread), 0, largest)
   return jnp.where(is_finite, scaled, largest + 1).astype(jnp.uint32)
 
 

@@ -3,9 +3,9 @@
 Nothing here imports the package. Every loss is the plain triple or double loop
 of its definition and returns (value, weights), with weights[i, j] the
 derivative of the value by the distance of anchor i and gallery row j;
-`pull_back` turns those into the gradient of the embeddings by the hand-written
-derivative of each distance. The tests check that chain against central
-differences, so a wrong derivative here cannot hide one in the package.
+`pull_back` turns those into the gradient of the embeddings. The tests check
+that chain against central differences, so a wrong derivative here cannot hide
+one in the package.
 
 Where a decision (selected or not, active or not) hangs on the last bit, pass
 `decide`: the float32 distances that the code under test had before its eyes.
@@ -15,92 +15,15 @@ import itertools
 
 import numpy as np
 
-DISTANCES = ('cosine', 'euclidean', 'squared_euclidean', 'manhattan', 'snr')
+# Distances and batches belong to the reference and are found under its name.
+from reference_batches import batches as batches
+from reference_distances import DISTANCES as DISTANCES
+from reference_distances import central_differences as central_differences
+from reference_distances import distances as distances
+from reference_distances import gradient as gradient
+from reference_distances import pull_back as pull_back
+
 SELECTIONS = ('all', 'semihard_region', 'hard_region')
-
-
-def _unit(v):
-  length = np.sqrt(np.sum(v * v))
-  return v / length if length > 0 else np.zeros_like(v)
-
-
-def _distance_row(a, b, name):
-  """Distance of two float64 vectors, by definition."""
-  diff = a - b
-  if name == 'cosine':
-    return 1.0 - float(np.sum(_unit(a) * _unit(b)))
-  if name == 'euclidean':
-    return float(np.sqrt(np.sum(diff * diff)))
-  if name == 'squared_euclidean':
-    return float(np.sum(diff * diff))
-  if name == 'manhattan':
-    return float(np.sum(np.abs(diff)))
-  if name == 'snr':
-    return float(np.var(diff) / np.var(a))
-  raise ValueError(name)
-
-
-def _distance_derivative(a, b, name):
-  """Derivatives of the distance by its first and its second vector."""
-  diff = a - b
-  if name == 'cosine':
-    u, v = _unit(a), _unit(b)
-    cos = np.sum(u * v)
-    by_a = -(v - cos * u) / np.sqrt(np.sum(a * a))
-    by_b = -(u - cos * v) / np.sqrt(np.sum(b * b))
-    return by_a, by_b
-  if name == 'snr':
-    noise, signal = np.var(diff), np.var(a)
-    slope = 2.0 * (diff - np.mean(diff)) / diff.size / signal
-    own = 2.0 * (a - np.mean(a)) / a.size * noise / signal**2
-    return slope - own, -slope
-  if name == 'euclidean':
-    slope = diff / np.sqrt(np.sum(diff * diff))
-  elif name == 'squared_euclidean':
-    slope = 2.0 * diff
-  elif name == 'manhattan':
-    slope = np.sign(diff)
-  else:
-    raise ValueError(name)
-  return slope, -slope
-
-
-def distances(x, y, name='cosine'):
-  """Float64 [n, m] of all pairs, one at a time."""
-  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-  out = np.zeros((len(x), len(y)))
-  for i, j in itertools.product(range(len(x)), range(len(y))):
-    out[i, j] = _distance_row(x[i], y[j], name)
-  return out
-
-
-def pull_back(x, y, weights, name='cosine'):
-  """Gradients of sum_ij weights_ij d(x_i, y_j) by x and by y."""
-  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-  by_x, by_y = np.zeros_like(x), np.zeros_like(y)
-  for i, j in zip(*np.nonzero(weights), strict=True):
-    first, second = _distance_derivative(x[i], y[j], name)
-    by_x[i] += weights[i, j] * first
-    by_y[j] += weights[i, j] * second
-  return by_x, by_y
-
-
-def gradient(x, weights, name='cosine'):
-  """The same where the batch is its own gallery."""
-  by_x, by_y = pull_back(x, x, weights, name)
-  return by_x + by_y
-
-
-def central_differences(function, x, step=1e-6):
-  """Numerical gradient of a scalar function of a float64 array."""
-  x = np.asarray(x, np.float64)
-  out = np.zeros_like(x)
-  for index in np.ndindex(x.shape):
-    up, down = x.copy(), x.copy()
-    up[index] += step
-    down[index] -= step
-    out[index] = (function(up) - function(down)) / (2 * step)
-  return out
 
 
 def masks(
@@ -332,43 +255,3 @@ def automargin(mean_gap, mean_an, k_gap=2.0, k_an=2.0, form='paper'):
     below_two = float(np.nextafter(np.float32(2), np.float32(0)))
     return min(max(margin, 0.0), below_two), min(max(beta, 0.0), 1.0)
   return max(margin, 0.0), beta
-
-
-def batches(dim=6, seed=11):
-  """Hard batches by name: dict of x float32 [b, d], label, item, valid.
-
-  Asymmetric and random, b = 20 in each. Embeddings of one label share a
-  direction, so every selection has members.
-  """
-  rng = np.random.default_rng(seed)
-  count = 20
-  labels = {
-    'random': rng.integers(0, 5, count),
-    'unbalanced': np.array([3] * 11 + [1] * 4 + [7, 7, 0, 5, 9]),
-    'singletons': np.array([4, 4, 4] + list(range(10, 27))),
-    'one_class': np.full(count, 2),
-    'all_distinct': rng.permutation(count),
-    'two_classes': np.array([0, 1] * 10),
-  }
-  made = {}
-  for name, label in labels.items():
-    made[name] = _batch(rng, label, dim)
-  made['duplicated'] = _batch(rng, rng.integers(0, 5, count), dim)
-  for new, old in ((4, 1), (9, 1), (15, 12)):
-    for field in ('x', 'label', 'item'):
-      made['duplicated'][field][new] = made['duplicated'][field][old]
-  made['padded'] = _batch(rng, rng.integers(0, 4, count), dim)
-  made['padded']['valid'][[0, 6, 13, 18, 19]] = False
-  return made
-
-
-def _batch(rng, label, dim):
-  label = np.asarray(label, np.int32)
-  centres = rng.normal(size=(label.max() + 1, dim))
-  x = centres[label] + 1.1 * rng.normal(size=(len(label), dim)) + 0.4
-  return {
-    'x': x.astype(np.float32),
-    'label': label,
-    'item': rng.permutation(len(label)).astype(np.int32) + 100,
-    'valid': np.ones(len(label), bool),
-  }

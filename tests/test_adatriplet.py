@@ -11,8 +11,6 @@ import reference
 from mammojax import errors, losses, relations
 
 BATCHES = reference.batches()
-
-
 WANT = {
   'paper': reference.adatriplet_paper,
   'code': reference.adatriplet_code,

@@ -82,6 +82,10 @@ while True:
 """
 
 
+def _newest(folder):
+  return max((int(path.stem) for path in folder.glob('*.json')), default=0)
+
+
 @pytest.mark.slow
 def test_kill_while_saving_leaves_a_whole_newest_step(tmp_path):
   rng = random.Random(0)
@@ -95,7 +99,10 @@ def test_kill_while_saving_leaves_a_whole_newest_step(tmp_path):
     )
     with process:
       process.stdout.readline()
-      time.sleep(1.0 + rng.random())
+      # One step more is sealed before the kill, however slow the machine.
+      while _newest(tmp_path) <= before and process.poll() is None:
+        time.sleep(0.02)
+      time.sleep(rng.random())
       process.send_signal(signal.SIGKILL)
     sealed = [int(p.stem) for p in tmp_path.glob('*.json')]
     sealed = [step for step in sealed if (tmp_path / str(step)).is_dir()]

@@ -14,8 +14,6 @@ from mammojax.data import phantom
 from mammojax.data.phantom import anatomy, projection
 
 SMALL = small_phantom.SMALL
-
-
 TINY = small_phantom.TINY
 
 

@@ -9,8 +9,6 @@ from mammojax.data import phantom
 from mammojax.data.phantom import exposure, projection
 
 SMALL = small_phantom.SMALL
-
-
 TINY = small_phantom.TINY
 
 

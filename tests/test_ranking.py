@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import on_devices
 import pytest
 import reference
 
@@ -16,6 +17,9 @@ METHODS = ('auto', 'loop', 'network', 'sort')
 SPREADS = ('few', 'many', 'unbalanced', 'none', 'all')
 _counts = functools.partial(jax.jit, static_argnames=('inclusive', 'method'))(
   ranking.cross_counts
+)
+_both = functools.partial(jax.jit, static_argnames='method')(
+  ranking.both_counts
 )
 
 
@@ -112,3 +116,79 @@ def test_cross_counts_under_vmap_with_a_traced_shift(spread, rng):
 def test_an_unknown_method_lists_the_known_ones(rng):
   with pytest.raises(ValueError, match='loop'):
     ranking.cross_counts(*_case(rng, 'few', 2, 4), 0.1, method='lopo')
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('spread', ['few', 'many', 'unbalanced'])
+def test_both_counts_equal_the_loop_with_ties(spread, method, rng):
+  _, positive, negative = _case(rng, spread, *SHAPE)
+  dist = (rng.integers(0, 9, SHAPE) / 8).astype(np.float32)
+  for shift in (0.0, 0.125, 1.5):
+    got = _both(dist, positive, negative, shift, method=method)
+    for bound in ('strict', 'inclusive'):
+      below, above = reference.cross_counts(
+        dist, positive, negative, shift, bound == 'inclusive'
+      )
+      np.testing.assert_array_equal(getattr(got, bound), below + above)
+
+
+def test_distances_worlds_apart_are_counted_exactly(rng):
+  # The network rounds keys to the spread of a row and has to repair this.
+  _, positive, negative = _case(rng, 'many', *SHAPE)
+  dist = (1e-6 * rng.random(SHAPE)).astype(np.float32)
+  dist[:, 5] = 1e8
+  dist[2] = 1e-30 * rng.random(SHAPE[1])
+  for inclusive in (False, True):
+    _assert_equals_reference(dist, positive, negative, 0.0, inclusive)
+    _assert_equals_reference(dist, positive, negative, 2.5e-7, inclusive)
+
+
+@pytest.mark.parametrize('transform', on_devices.TRANSFORMS)
+@pytest.mark.parametrize('crowded', [0, 5], ids=['all rows', 'one row'])
+def test_auto_counts_on_eight_devices(crowded, transform, rng):
+  # More positives than the loop takes, on all devices or on one of them, so
+  # that devices may choose differently.
+  dist, positive, _ = _case(rng, 'many', 16, SHAPE[1])
+  if crowded:
+    positive &= (np.arange(16) == crowded)[:, None]
+    positive[:, 0] = True
+  assert positive.sum(1).max() > ranking.LOOP_LIMIT
+  got = on_devices.run(
+    lambda *rows: ranking.both_counts(*rows, 0.2),
+    transform,
+    (),
+    (dist, positive, ~positive),
+    splits_output=True,
+  )
+  for bound in ('strict', 'inclusive'):
+    below, above = reference.cross_counts(
+      dist, positive, ~positive, 0.2, bound == 'inclusive'
+    )
+    np.testing.assert_array_equal(getattr(got, bound), below + above)
+
+
+def test_the_network_refuses_more_columns_than_it_can_count():
+  wide = jax.ShapeDtypeStruct((1, 1 << 16), np.float32)
+  mask = jax.ShapeDtypeStruct((1, 1 << 16), bool)
+
+  def count(method):
+    return jax.eval_shape(
+      lambda *args: ranking.cross_counts(*args, 0.1, method=method),
+      wide, mask, mask,
+    )  # fmt: skip
+
+  with pytest.raises(ValueError, match='65535.*65536'):
+    count('network')
+  assert count('auto').shape == (1, 1 << 16)
+
+
+def test_no_dtype_or_rank_is_promoted_in_silence(rng, strict_promotion):
+  case = [jnp.asarray(part) for part in _case(rng, 'many', *SHAPE)]
+  for method in METHODS:
+    got = jax.eval_shape(
+      lambda *args, method=method: ranking.both_counts(
+        *args, 0.2, method=method
+      ),
+      *case,
+    )
+    assert got.strict.dtype == got.inclusive.dtype == jnp.int32

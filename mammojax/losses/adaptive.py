@@ -155,7 +155,9 @@ def wat(
     weights = mining.pair_weights(chosen, positive)
     value = triplet.hinge_sum(weights, dist, chosen, positive, bound)
     value *= (6.0 - k) / (4.0 - k)
-    sums = triplet.triplet_sums(dist, positive, negative, chosen, extras)
+    sums = triplet.selection_sums(positive, chosen)
+    if stats:
+      sums |= triplet.batch_sums(dist, positive, negative, extras)
     return (weights,), (value,), sums
 
   extras = triplet.positives_exist(of) if stats else triplet.no_extras(of)

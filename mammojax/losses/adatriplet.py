@@ -71,7 +71,9 @@ def adatriplet(
     chosen = mining.select(selection, dist, positive, negative, margin)
     weights = mining.pair_weights(chosen, positive)
     value = triplet.hinge_sum(weights, dist, chosen, positive, margin)
-    sums = triplet.triplet_sums(dist, positive, negative, chosen, extras)
+    sums = triplet.selection_sums(positive, chosen)
+    if stats:
+      sums |= triplet.batch_sums(dist, positive, negative, extras)
     more = negative_term(dist, negative, chosen, extras, beta)
     more_weights, more_value, sums['above_beta'] = more
     return _combine(

@@ -189,11 +189,14 @@ def _over_pairs(
     excess = dist - dist_an + margin
     value, slope = triplet.hinge(excess, soft)
     slope = jnp.where(is_chosen, slope, 0.0)
-    sums = triplet.batch_sums(
-      dist, positive, negative, (anchors_have, gallery_has)
-    )
-    sums['selected'] = reductions.count(is_chosen)
-    sums['active'] = reductions.count(is_chosen & (excess > 0))
+    sums = {
+      'positives': reductions.count(positive),
+      'selected': reductions.count(is_chosen),
+      'active': reductions.count(is_chosen & (excess > 0)),
+    }
+    if stats:
+      have = (anchors_have, gallery_has)
+      sums |= triplet.batch_sums(dist, positive, negative, have)
     weights = slope - selections.spread(slope, column)
     return (weights,), (jnp.sum(jnp.where(is_chosen, value, 0.0)),), sums
 

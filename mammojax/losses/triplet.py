@@ -94,7 +94,9 @@ def batch_all_triplet(
     chosen = mining.select(selection, dist, positive, negative, margin)
     weights = mining.pair_weights(chosen, positive)
     value = hinge_sum(weights, dist, chosen, positive, margin)
-    sums = triplet_sums(dist, positive, negative, chosen, extras)
+    sums = selection_sums(positive, chosen)
+    if stats:
+      sums |= batch_sums(dist, positive, negative, extras)
     return (weights,), (value,), sums
 
   has_positive = positives_exist(of) if stats else no_extras(of)
@@ -141,7 +143,7 @@ def hinge(excess, soft):
 
 
 def no_extras(of):
-  """Extras for `triplet_sums` where no one asked for unordered pairs."""
+  """Extras for `batch_sums` where no one asked for unordered pairs."""
   return (
     jnp.zeros_like(of.anchor_relation.valid, jnp.float32),
     jnp.zeros_like(of.gallery_relation.valid, jnp.float32),
@@ -177,14 +179,15 @@ def unordered_weights(negative, extras):
   return jnp.where(negative, weights, 0.0)
 
 
-def triplet_sums(dist, positive, negative, chosen, extras):
-  """Sums of one block behind TripletStats; `chosen` is a Selection."""
+def selection_sums(positive, chosen):
+  """Sums of one block that reductions divide by; `chosen` is a Selection."""
 
   def on_positives(counts):
     rows = jnp.sum(jnp.where(positive, counts, 0), axis=1, dtype=jnp.int32)
     return jnp.sum(rows.astype(jnp.float32))
 
-  return batch_sums(dist, positive, negative, extras) | {
+  return {
+    'positives': jnp.sum(positive, dtype=jnp.int32).astype(jnp.float32),
     'selected': on_positives(chosen.selected),
     'active': on_positives(chosen.active),
   }
@@ -200,7 +203,6 @@ def batch_sums(dist, positive, negative, extras):
 
   return {
     'triplets': jnp.sum(num_p * num_n),
-    'positives': jnp.sum(num_p),
     'anchors': jnp.sum((num_p * num_n > 0).astype(jnp.float32)),
     'gap': jnp.sum(num_p * sum_n - num_n * sum_p),
     'an': jnp.sum(num_p * (num_n - sum_n)),

@@ -130,9 +130,15 @@ def distance_weighted(
   drawn = draw(row) * total[:, -1:]
   find = jax.vmap(lambda row, at: jnp.searchsorted(row, at, side='right'))
   column = find(total, drawn).astype(jnp.int32)
-  # Rounding may point past the end or at a column of weight 0.
-  last = dist.shape[1] - 1 - jnp.argmax(can_draw[:, ::-1], axis=1)
-  column = jnp.minimum(column, last[:, None].astype(jnp.int32))
+  # Rounding may point past the end or at a column that cannot be drawn.
+  columns = jax.lax.broadcasted_iota(jnp.int32, dist.shape, 1)
+  last = jnp.max(jnp.where(can_draw, columns, 0), axis=1, keepdims=True)
+  ahead = jax.lax.cummin(
+    jnp.where(can_draw, columns, last), axis=1, reverse=True
+  )
+  column = jnp.take_along_axis(
+    ahead, jnp.minimum(column, dist.shape[1] - 1), axis=1
+  )
   has_one = positive & jnp.any(can_draw, axis=1, keepdims=True)
   return jnp.where(has_one, column, -1)
 

@@ -23,7 +23,6 @@ from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
-import numpy as np
 import orbax.checkpoint as ocp
 
 from mammojax import errors
@@ -176,11 +175,7 @@ class Checkpoints:
       'arrays': layouts.array_table(state),
     }
     self._pending = (step, record)
-    # A NumPy leaf is written from the caller's own memory otherwise.
-    state = jax.tree.map(
-      lambda leaf: leaf if isinstance(leaf, jax.Array) else np.array(leaf),
-      state,
-    )
+    state = layouts.with_own_memory(state)
     with self._full_disk():
       self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
     self._sealing = self._executor.submit(self._finish, step, record)
@@ -295,12 +290,6 @@ class Checkpoints:
     raise self._shelf.none_whole(step)
 
   def _read(self, step: int, body: Mapping[str, Any], target):
-    lines = layouts.differences(body['arrays'], layouts.array_table(target))
-    if lines:
-      raise errors.IntegrityError(
-        f'Checkpoint {self._directory / str(step)} holds other arrays than '
-        f'this model and optimizer have:\n{lines}\nUse the config it was '
-        'trained with.'
-      )
+    layouts.check_fits(self._directory / str(step), body['arrays'], target)
     state = self._manager.restore(step, args=ocp.args.StandardRestore(target))
     return state, step, body['extra']

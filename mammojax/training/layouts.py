@@ -1,9 +1,11 @@
-"""Shapes, dtypes and placement of a state, without its values."""
+"""Shapes, dtypes and placement of the arrays of a state."""
 
 from collections.abc import Mapping
 
 import jax
 import numpy as np
+
+from mammojax import errors
 
 
 def abstract_state(state):
@@ -50,4 +52,34 @@ def differences(saved: Mapping[str, str], wanted: Mapping[str, str]) -> str:
     f'wanted {wanted.get(name, "(absent)")}'
     for name in names
     if saved.get(name) != wanted.get(name)
+  )
+
+
+def check_fits(where, saved: Mapping[str, str], target) -> None:
+  """Checks that saved arrays are those that a state is restored into.
+
+  Args:
+    where: the checkpoint, for the message.
+    saved: `array_table` of what was saved.
+    target: pytree of arrays or of jax.ShapeDtypeStruct.
+
+  Raises:
+    IntegrityError: they differ; the message has a line for each array.
+  """
+  lines = differences(saved, array_table(target))
+  if lines:
+    raise errors.IntegrityError(
+      f'Checkpoint {where} holds other arrays than this model and optimizer '
+      f'have:\n{lines}\nUse the config it was trained with.'
+    )
+
+
+def with_own_memory(state):
+  """The state with every NumPy leaf copied.
+
+  Orbax writes such a leaf from the caller's own memory, while the caller may
+  already be writing to it.
+  """
+  return jax.tree.map(
+    lambda leaf: leaf if isinstance(leaf, jax.Array) else np.array(leaf), state
   )

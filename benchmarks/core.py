@@ -5,6 +5,7 @@ avoids: the product of all pairs and the two of its gradient.
 """
 
 from collections.abc import Callable
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -168,8 +169,7 @@ def _growth(name, share):
   took = timing.interleaved({str(size): run for size, run in runs.items()}, 3)
   times = [took[str(size)] for size in GROWTH]
   factors = ', '.join(
-    f'{after / before:.1f}'
-    for before, after in zip(times, times[1:], strict=False)
+    f'{after / before:.1f}' for before, after in itertools.pairwise(times)
   )
   cells = ' | '.join(map(_milliseconds, times))
   return f'| {name} | {cells} | {factors} |'

@@ -89,11 +89,21 @@ def prepare(x: jax.Array, name: str = 'cosine') -> jax.Array:
     TypeError: x is not floating.
   """
   prepare_fn, _ = _look_up(name)
+  check_rows(x)
+  return prepare_fn(x)
+
+
+def check_rows(x: jax.Array) -> None:
+  """Refuses what are no embeddings.
+
+  Raises:
+    ValueError: x is not a matrix.
+    TypeError: x is not floating.
+  """
   if x.ndim != 2:
     raise ValueError(f'Embeddings must be [n, d], got shape {x.shape}.')
   if not jnp.issubdtype(x.dtype, jnp.floating):
     raise TypeError(f'Embeddings must be floating, got {x.dtype}.')
-  return prepare_fn(x)
 
 
 def between(x: jax.Array, y: jax.Array, name: str = 'cosine') -> jax.Array:

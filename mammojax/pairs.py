@@ -85,7 +85,7 @@ def batch(
       without item ids on both sides, an unknown name.
     TypeError: embeddings that are not floating, ids that are not int32.
   """
-  _check_not_empty('The batch', embeddings)
+  check_not_empty('The batch', embeddings)
   prepared = distances.prepare(embeddings, distance)
   num_rows = prepared.shape[0]
   relation = relations.as_relation(labels, num_rows)
@@ -194,14 +194,15 @@ def rows(
   )
 
 
-def _check_not_empty(name, rows):
+def check_not_empty(name: str, rows: jax.Array) -> None:
+  """Refuses an array without entries; `name` is for the message."""
   if 0 in rows.shape:
     raise errors.UsageError(f'{name} must not be empty, got {rows.shape}.')
 
 
 def _check_gallery(gallery, relation, prepared):
   others, other_relation = gallery
-  _check_not_empty('The gallery', others)
+  check_not_empty('The gallery', others)
   if others.ndim != 2 or others.shape[1] != prepared.shape[1]:
     raise ValueError(
       f'The gallery must be [m, {prepared.shape[1]}] like the embeddings, '

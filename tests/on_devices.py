@@ -85,7 +85,11 @@ def loss_and_gradient(loss, transform, batch, relation):
       return loss(x @ w, relation, axis_name=axis_name, stats=True)
 
     (value, stats), grad = jax.value_and_grad(function, has_aux=True)(w)
-    return value, stats, grad if axis_name is None else jax.lax.pmean(grad, AXIS)
+    return (
+      value,
+      stats,
+      grad if axis_name is None else jax.lax.pmean(grad, AXIS),
+    )
 
   if transform == 'one':
     return jax.jit(step)(batch['w'], batch['x'], relation)

@@ -154,7 +154,9 @@ def multi_similarity(dist, positive, negative, epsilon):
   return kept
 
 
-def draw_probabilities(dist, negative, dim, cutoff=0.5, nonzero_loss_cutoff=1.4):
+def draw_probabilities(
+  dist, negative, dim, cutoff=0.5, nonzero_loss_cutoff=1.4
+):
   """Chance of each negative in Wu's distance-weighted draw: [n, m].
 
   min(1 / q(cutoff), 1 / q(d)) with q(d) = d^(dim-2) (1 - d^2/4)^((dim-3)/2),
@@ -162,15 +164,15 @@ def draw_probabilities(dist, negative, dim, cutoff=0.5, nonzero_loss_cutoff=1.4)
   any are 0.
   """
 
-  def density(d):
-    return d ** (dim - 2) * (1.0 - d * d / 4.0) ** ((dim - 3) / 2)
+  def inverse_density(d):
+    density = d ** (dim - 2) * (1.0 - d * d / 4.0) ** ((dim - 3) / 2)
+    return 1.0 / density if density > 0 else np.inf
 
   out = np.zeros(dist.shape)
   for a, n in np.ndindex(dist.shape):
     d = float(dist[a, n])
     if negative[a, n] and d < nonzero_loss_cutoff:
-      # Below the cut-off q only grows, so the larger q is the larger distance.
-      out[a, n] = min(1.0 / density(cutoff), 1.0 / density(max(d, 1e-12)))
+      out[a, n] = min(inverse_density(cutoff), inverse_density(d))
   total = out.sum(1, keepdims=True)
   return out / np.where(total > 0, total, 1.0)
 

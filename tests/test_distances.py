@@ -188,3 +188,68 @@ def test_embeddings_that_are_no_floats_are_refused(dtype):
     distances.pairwise(bad, good)
   with pytest.raises(TypeError, match=np.dtype(dtype).name):
     distances.pairwise(good, bad)
+
+
+@pytest.mark.parametrize('name', reference.DISTANCES)
+def test_paired_equals_the_loop_and_its_derivative(name, rng, strict_promotion):
+  x, y = _vectors(rng, 6, 6)
+  got = jax.jit(lambda x, y: distances.paired(x, y, name))(x, y)
+  assert got.shape == (6,) and got.dtype == jnp.float32
+  want = np.diagonal(reference.distances(x, y, name))
+  np.testing.assert_allclose(got, want, rtol=2e-5)
+  weights = rng.normal(size=6)
+  grads = jax.grad(
+    lambda x, y: jnp.vdot(
+      jnp.asarray(weights, jnp.float32), distances.paired(x, y, name)
+    ),
+    (0, 1),
+  )(x, y)
+  wants = reference.pull_back(x, y, np.diag(weights), name)
+  for grad, want in zip(grads, wants, strict=True):
+    np.testing.assert_allclose(grad, want, atol=2e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize('name', reference.DISTANCES)
+def test_paired_keeps_close_pairs_that_pairwise_loses(name):
+  # Entries of one binade, about 1e-6 apart in a few coordinates.
+  x = np.random.default_rng(3).uniform(1.0, 1.9, (4, 8)).astype(np.float32)
+  y = x.copy()
+  y[:, 2:5] += np.float32([[1e-6, -2e-6, 1e-6]])
+  want = np.diagonal(reference.distances(x, y, name))
+  if name == 'cosine':
+    # Unit rows are rounded to 1e-7 themselves.
+    np.testing.assert_allclose(distances.paired(x, y), want, atol=5e-13)
+  else:
+    np.testing.assert_allclose(distances.paired(x, y, name), want, rtol=0.2)
+  if name in ('euclidean', 'squared_euclidean'):
+    np.testing.assert_allclose(distances.paired(x, y, name), want, rtol=1e-5)
+    assert not np.diagonal(distances.pairwise(x, y, name)).any()
+
+
+@pytest.mark.parametrize('name', reference.DISTANCES)
+def test_paired_is_finite_and_level_for_equal_and_zero_rows(name, rng):
+  x, _ = _vectors(rng, 4)
+  y = x.copy()
+  x[2], y[3] = 0.0, 0.0
+  x[3] = 0.0
+  value, grads = jax.value_and_grad(
+    lambda x, y: jnp.sum(distances.paired(x, y, name)), (0, 1)
+  )(x, y)
+  assert np.isfinite(value) and all(np.isfinite(g).all() for g in grads)
+  for grad in grads:
+    np.testing.assert_allclose(np.delete(grad, 2, 0), 0.0, atol=1e-6)
+  want = distances.pairwise(x, y, name)[3, 3]
+  np.testing.assert_array_equal(distances.paired(x, y, name)[3], want)
+
+
+@pytest.mark.parametrize('shapes', [((4, 3), (5, 3)), ((4, 3), (4, 2))])
+def test_paired_refuses_rows_that_do_not_pair(shapes):
+  x, y = (np.ones(shape, np.float32) for shape in shapes)
+  with pytest.raises(ValueError, match=r'\(4, 3\)'):
+    distances.paired(x, y)
+  with pytest.raises(ValueError, match=r'\(3,\)'):
+    distances.paired(x[0], x[0])
+  with pytest.raises(errors.UsageError, match='euclidean'):
+    distances.paired(x, x, 'euclidian')
+  with pytest.raises(errors.UsageError, match='manhattan'):
+    distances.paired_between(x, x, 'manhatan')

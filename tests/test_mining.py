@@ -14,6 +14,7 @@ from mammojax import distances, errors, mining
 BATCHES = reference.batches()
 SHAPE = (8, 40)
 MARGINS = (0.0, 0.25, 0.75)
+BETWEEN = ('semihard', 'ties')
 every_name = pytest.mark.parametrize('name', reference_mining.SELECTIONS)
 _select = functools.partial(jax.jit, static_argnames='name')(mining.select)
 
@@ -49,6 +50,28 @@ def _assert_selects(name, case, margin):
   return len(chosen)
 
 
+@pytest.mark.parametrize('soft', [False, True], ids=['hinge', 'soft'])
+@every_name
+def test_gradients_of_the_loops_are_those_of_their_values(name, soft):
+  rng = np.random.default_rng(7)
+  x, label = rng.normal(size=(9, 3)), np.array([0, 0, 0, 1, 1, 2, 2, 2, 3])
+  masks = reference.masks(label)
+
+  def loss(x):
+    dist = reference.distances(x, x, 'euclidean')
+    chosen = reference_mining.triplets(name, dist, *masks, 0.4)
+    return reference_mining.triplet_loss(dist, chosen, 0.4, soft)
+
+  weights = loss(x)[1]
+  assert weights.any()
+  np.testing.assert_allclose(
+    reference.gradient(x, weights, 'euclidean'),
+    reference.central_differences(lambda x: loss(x)[0], x),
+    rtol=1e-5,
+    atol=1e-8,
+  )
+
+
 def test_every_selection_has_a_loop():
   assert set(mining.SELECTIONS) == set(reference_mining.SELECTIONS)
 
@@ -60,7 +83,8 @@ def test_select_equals_the_loop(name, rng):
     found = [_assert_selects(name, case, margin) for margin in MARGINS]
     # Ranges that end at the margin are empty where it is 0.
     assert (found[0] > 0) == (name not in ('semihard', 'semihard_region'))
-    assert min(found[1:]) > 0
+    # Nothing lies strictly between multiples of the margin.
+    assert found[2] > 0 and (found[1] > 0 or (name, kind) == BETWEEN)
 
 
 @every_name

@@ -177,7 +177,7 @@ def test_the_network_refuses_more_columns_than_it_can_count():
       wide, mask, mask,
     )  # fmt: skip
 
-  with pytest.raises(ValueError, match='65535.*65536'):
+  with pytest.raises(ValueError, match=r'65535.*65536'):
     count('network')
   assert count('auto').shape == (1, 1 << 16)
 

@@ -1,4 +1,4 @@
-"""Two processes over loopback train as one does."""
+"""Two processes over loopback train, and score a batch, as one does."""
 
 import json
 import os
@@ -6,6 +6,10 @@ import pathlib
 import subprocess
 import sys
 
+import every_loss
+import every_loss_devices as shares
+import jax
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -65,3 +69,43 @@ def test_two_processes_train_as_one(tmp_path, cache):
       if name in a:
         assert b[name] == pytest.approx(a[name], rel=1e-3), (a['step'], name)
   assert (tmp_path / 'two' / 'report.html').exists()
+
+
+@pytest.mark.slow
+def test_losses_of_two_processes_equal_those_of_one(tmp_path):
+  # Counts of triplets, a softmax over rows, and class weights.
+  names = ('batch_all_triplet', 'supcon', 'arcface')
+  path = tmp_path / 'found.json'
+  subprocess.run(
+    [
+      sys.executable,
+      'launch/local_processes.py',
+      '--processes=2',
+      '--devices_per_process=2',
+      '--script=tests/losses_in_processes.py',
+      '--',
+      str(path),
+      *names,
+    ],
+    cwd=ROOT,
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    check=True,
+    timeout=300,
+  )
+  result = json.loads(path.read_text())
+  assert (result['processes'], result['devices']) == (2, 4)
+  assert set(result['losses']) == set(names)
+  for name, (value, grads) in result['losses'].items():
+    case, rows = every_loss.CASES[name], shares.global_batch()
+    want, want_grads = jax.jit(shares.step_of(case, None))(
+      shares.parameters_of(case), rows['x'], every_loss.relation_of(rows, case)
+    )
+    assert want > 0
+    np.testing.assert_allclose(value, want, rtol=3e-6, err_msg=name)
+    assert set(grads) == set(want_grads)
+    for key, grad in grads.items():
+      scale = np.abs(want_grads[key]).max()
+      assert scale > 1e-3
+      np.testing.assert_allclose(
+        grad, want_grads[key], rtol=0, atol=1e-5 * scale, err_msg=(name, key)
+      )

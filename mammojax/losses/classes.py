@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mammojax import errors, numerics, pairs, relations
+from mammojax import distances, errors, numerics, pairs, relations
 from mammojax.losses import reductions
 
 # Stands for the logarithm of 0, far below any logit, yet finite.
@@ -46,6 +46,7 @@ def compare(embeddings, labels, class_weights, axis_name, centers=1):
     ValueError: shapes that do not fit, or a known label that is no class.
     TypeError: arrays that are not floating, labels that are not int32.
   """
+  distances.check_rows(embeddings)
   if centers < 1:
     raise errors.UsageError(
       f'centers_per_class must be at least 1, got {centers}.'

@@ -10,18 +10,19 @@ Each is `f(embeddings, labels=None, *, ..., axis_name=None)`:
   embeddings: float[b, d], this device's share of the batch, as the network
     made them: rows already normalised have nothing left to regularise.
   labels: int32[b] or Relation, of which only `valid` is used; None: all rows.
-  reduction: 'mean' over the valid rows of all devices, or 'sum'; no row gives
-    0 with zero gradient.
+  reduction: 'mean' over the valid rows of all devices, or 'sum'; no
+    valid row gives 0 with zero gradient.
   axis_name: device axis of the batch. Average gradients over it once.
 
-All return float32[]. They raise ValueError for shapes that do not fit and
-unknown reductions, TypeError for embeddings that are not floating.
+All return float32[]. They raise ValueError for shapes that do not fit or hold
+nothing and for unknown reductions, TypeError for embeddings that are not
+floating.
 """
 
 import jax
 import jax.numpy as jnp
 
-from mammojax import distances, numerics, relations
+from mammojax import distances, numerics, pairs, relations
 from mammojax.losses import checks
 
 REDUCTIONS = ('mean', 'sum')
@@ -87,6 +88,7 @@ def norm_spread(embeddings, labels=None, *, reduction='mean', axis_name=None):
 def _rows(embeddings, labels):
   """Widened rows, zero where they do not count, and which do."""
   x = distances.prepare(embeddings, 'euclidean')
+  pairs.check_not_empty('The batch', x)
   if labels is None:
     return x, jnp.ones(x.shape[:1], jnp.bool_)
   relation = relations.as_relation(labels, x.shape[0])

@@ -155,11 +155,11 @@ def distance_weighted_triplet(
       f'got {distance!r}.'
     )
   margin = checks.number('margin', margin)
-  dim = embeddings.shape[-1]
 
   def choose_fn(dist, positive, negative, row):
     return mining.distance_weighted(
-      to_euclidean[distance](dist), positive, negative, key, dim=dim, row=row,
+      to_euclidean[distance](dist), positive, negative, key,
+      dim=embeddings.shape[-1], row=row,
       cutoff=cutoff, nonzero_loss_cutoff=nonzero_loss_cutoff,
     )  # fmt: skip
 

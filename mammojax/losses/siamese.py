@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mammojax import errors, numerics
+from mammojax import errors, numerics, pairs
 from mammojax.losses import checks, reductions
 
 REDUCTIONS = ('mean', 'sum')
@@ -46,15 +46,16 @@ def siamese_cross_entropy(
     where: bool[n], pairs that count, or None for all; the logits of others
       are never read.
     axis_name: see `mammojax.losses`.
-    reduction: 'mean' over pairs that count, or 'sum'; no pair gives 0 with
-      zero gradient.
+    reduction: 'mean' over pairs that count, or 'sum'; none that counts
+      gives 0 with zero gradient.
     stats: return (loss, SiameseStats) instead of the loss.
 
   Returns:
     float32[], or (float32[], SiameseStats). No logit overflows.
 
   Raises:
-    ValueError: shapes that do not fit, or an unknown reduction.
+    ValueError: shapes that do not fit or hold nothing, or an unknown
+      reduction.
     TypeError: logits that are not floating, masks that are not bool.
 
   Source: Koch et al. 2015, Siamese neural networks for one-shot image
@@ -88,6 +89,7 @@ def _as_vector(logits):
     raise errors.UsageError(
       f'logits must be [n] or [n, 1], got {logits.shape}.'
     )
+  pairs.check_not_empty('The batch', logits)
   dtype = jnp.promote_types(logits.dtype, jnp.float32)
   return logits.reshape(-1).astype(dtype)
 

@@ -1,5 +1,6 @@
 """Every way of choosing triplets by name, as a count per pair."""
 
+from collections.abc import Callable
 import functools
 
 import jax
@@ -77,7 +78,7 @@ def _semihard(dist, positive, negative, margin):
 
 
 # name -> (dist, positive, negative, margin) -> regions.Selection
-SELECTIONS = {
+SELECTIONS: dict[str, Callable[..., regions.Selection]] = {
   'all': regions.batch_all,
   'hard_region': regions.hard_region,
   'semihard_region': regions.semihard_region,

@@ -134,6 +134,9 @@ class Trainer:
         loss_fn=self.loss_fn,
         augment_fn=self.augment_fn,
         seed=config.seed,
+        micro_batch=factory.micro_batch(
+          config, num_devices=self.devices.num_devices
+        ),
         same_item=config.sampler.same_item,
       )
     )

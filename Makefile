@@ -11,6 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= configs/adatriplet.py
 PARITY ?=
+# Tests side by side; each takes about 2 GB.
+JOBS ?= 2
 # The build of PyTorch to compare with; the CPU build suffices.
 TORCH ?= torch
 
@@ -30,7 +32,7 @@ run: $(VENV)/.run
 	@echo "Open runs/$(basename $(notdir $(CONFIG)))/report.html in a browser."
 
 test: $(TEST_STAMPS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -39,6 +39,8 @@ class Case:
     zero_on: keys of `hard_batches` that hold nothing to select.
     collapsed: value when all rows are one point, if it is documented.
     takes_gallery: with these arguments.
+    holds_weights: weights within the loss carry no gradient, so that its
+      gradient is not that of its value.
   """
 
   function: Callable[..., Any]
@@ -50,6 +52,7 @@ class Case:
   zero_on: tuple[str, ...] = ('one_class', 'all_distinct', 'all_padded')
   collapsed: float | None = None
   takes_gallery: bool = True
+  holds_weights: bool = False
 
   def __call__(self, embeddings, labels, **common):
     arguments = {**self.numbers, **self.options, **common}
@@ -171,7 +174,7 @@ CASES = {
   'sct': _pairs(
     losses.sct, {'negative_weight': 0.7, 'threshold': 0.8, 'temperature': 0.1}
   ),
-  'wat': _pairs(losses.wat, {'k': 2.0}, 3.0),
+  'wat': _pairs(losses.wat, {'k': 2.0}, 3.0, holds_weights=True),
   'nt_xent': _pairs(losses.nt_xent, {'temperature': 0.2}),
   'supcon': _pairs(losses.supcon, {'temperature': 0.2}),
   'supcon inside': _pairs(
@@ -188,7 +191,9 @@ CASES = {
     options={'epsilon': None},
     zero_on=('all_padded',),
   ),
-  'circle': _pairs(losses.circle, {'relaxation': 0.25, 'scale': 20.0}),
+  'circle': _pairs(
+    losses.circle, {'relaxation': 0.25, 'scale': 20.0}, holds_weights=True
+  ),
   'lifted_structure': _pairs(losses.lifted_structure, {'margin': 1.0}),
   'lifted_structure original': _pairs(
     losses.lifted_structure,

@@ -122,7 +122,8 @@ def triplet_loss(
     weights[a, n] -= slope
   count = {
     'mean': len(chosen),
-    'mean_active': num_active,
+    # A soft margin is above 0 for every triplet.
+    'mean_active': len(chosen) if soft else num_active,
     'mean_pairs': num_pairs,
     'sum': 1,
   }[reduction]

@@ -60,6 +60,29 @@ def test_the_batches_are_not_empty_to_it(name):
     assert value > 0.0 and np.abs(grad).max() > 1e-3
 
 
+@cases(where=lambda case: not case.holds_weights)
+def test_the_gradient_is_that_of_the_value(name):
+  step = 1e-3
+  for seed in SEEDS:
+    rng = np.random.default_rng(seed + 50)
+    rows = every_loss.batch(seed)
+    way = rng.normal(size=rows['x'].shape).astype(np.float32)
+    way /= np.linalg.norm(way)
+    ahead, back = (
+      every_loss.evaluate(name, changed(rows, x=rows['x'] + sign * step * way))
+      for sign in (1, -1)
+    )
+    slope = (ahead[0] - back[0]) / (2 * step)
+    value, grad = every_loss.evaluate(name, rows)
+    # Differences of float32 values know the slope to 1e-7 / step of them.
+    np.testing.assert_allclose(
+      slope,
+      np.sum(grad * way),
+      rtol=0,
+      atol=3e-4 * value + 0.01 * np.linalg.norm(grad),
+    )
+
+
 @cases(where=lambda case: case.ignores_order)
 def test_permuting_the_batch_permutes_the_gradient(name):
   for seed in SEEDS:

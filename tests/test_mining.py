@@ -16,6 +16,15 @@ SHAPE = (8, 40)
 MARGINS = (0.0, 0.25, 0.75)
 BETWEEN = ('semihard', 'ties')
 every_name = pytest.mark.parametrize('name', reference_mining.SELECTIONS)
+# Names that compile alike are tried where there is time.
+OFTEN = ('semihard_region', 'semihard', 'batch_easy_positive_semihard')
+some_names = pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow)
+    for name in reference_mining.SELECTIONS
+  ],
+)
 _select = functools.partial(jax.jit, static_argnames='name')(mining.select)
 
 
@@ -99,7 +108,7 @@ def test_equal_distances_fall_where_the_definition_says(name, rng):
     assert (found == 0) == (name in in_order)
 
 
-@every_name
+@some_names
 def test_select_on_batches_as_they_occur(name):
   # The masks of labels, items and padding, and the distances of embeddings.
   for batch in BATCHES.values():
@@ -114,13 +123,14 @@ def test_select_on_batches_as_they_occur(name):
 def test_chosen_columns_of_pairs_equal_the_loop(name, rng):
   for kind in ('mixed', 'sparse', 'ties'):
     case = _case(rng, kind)
-    more = (0.5,) if name == 'semihard' else ()
-    got = getattr(mining, name)(*case, *more)
-    chosen = reference_mining.triplets(name, *case, 0.5)
-    assert got.dtype == jnp.int32
-    np.testing.assert_array_equal(
-      got, reference_mining.columns(chosen, SHAPE), err_msg=kind
-    )
+    for margin in (0.25, 0.5):
+      more = (margin,) if name == 'semihard' else ()
+      got = getattr(mining, name)(*case, *more)
+      chosen = reference_mining.triplets(name, *case, margin)
+      assert got.dtype == jnp.int32
+      np.testing.assert_array_equal(
+        got, reference_mining.columns(chosen, SHAPE), err_msg=kind
+      )
 
 
 @pytest.mark.parametrize('name', reference_mining.ANCHOR_CHOICES)
@@ -135,7 +145,7 @@ def test_chosen_columns_of_anchors_equal_the_loop(name, rng):
     np.testing.assert_array_equal(got.negative, want[1], err_msg=kind)
 
 
-@every_name
+@some_names
 def test_selections_map_over_a_leading_axis(name, rng):
   cases = [_case(rng, kind) for kind in ('mixed', 'sparse')]
   stacked = [np.stack(part) for part in zip(*cases, strict=True)]

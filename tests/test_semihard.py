@@ -24,6 +24,15 @@ LOSSES = {
   'hard': (losses.hard_triplet, 'hard'),
 }
 every_loss = pytest.mark.parametrize('name', LOSSES)
+# Both variants of one loss take seconds to compile.
+one_of_each = pytest.mark.parametrize(
+  'name',
+  ['bounded', pytest.param('facenet', marks=pytest.mark.slow), 'hard'],
+)
+
+
+def slow(*values):
+  return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @functools.cache
@@ -77,12 +86,12 @@ def test_values_and_gradients_equal_the_loop(name, soft):
 @pytest.mark.parametrize(
   'name, soft, reduction',
   [
-    ('bounded', True, 'mean_active'),
+    slow('bounded', True, 'mean_active'),
     ('bounded', False, 'mean_pairs'),
     ('facenet', False, 'mean_active'),
-    ('facenet', True, 'mean_pairs'),
+    slow('facenet', True, 'mean_pairs'),
     ('hard', False, 'sum'),
-    ('hard', False, 'mean_active'),
+    slow('hard', False, 'mean_active'),
   ],
 )
 def test_every_reduction_equals_the_loop(name, soft, reduction):
@@ -96,7 +105,7 @@ def test_every_reduction_equals_the_loop(name, soft, reduction):
   'name, distance',
   [
     ('bounded', 'euclidean'),
-    ('bounded', 'manhattan'),
+    slow('bounded', 'manhattan'),
     ('facenet', 'squared_euclidean'),
     ('hard', 'snr'),
   ],
@@ -113,28 +122,28 @@ def test_facenet_equals_tensorflow_addons_formula(rng):
   x = rng.normal(size=(13, 4)) + 1.5 * (label[:, None] == np.arange(4))
   unit = x / np.linalg.norm(x, axis=1, keepdims=True)
   squared = reference.distances(unit, unit, 'squared_euclidean')
+  loss = functools.partial(
+    losses.semihard_triplet,
+    variant='facenet',
+    distance='squared_euclidean',
+    reduction='mean_pairs',
+  )
+  function = jax.jit(lambda x, margin: loss(x, label, margin=margin))
   for margin in (0.1, 1.0):
     want = reference_mining.facenet_by_masks(squared, label, margin)
-    got = losses.semihard_triplet(
-      unit.astype(np.float32),
-      jnp.asarray(label),
-      margin=margin,
-      variant='facenet',
-      distance='squared_euclidean',
-      reduction='mean_pairs',
-    )
+    got = function(unit.astype(np.float32), margin)
     assert want > 0.005
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-@every_loss
+@one_of_each
 def test_an_explicit_gallery_equals_the_loop(name):
   one, other = BATCHES['random'], BATCHES['padded']
   rows, masks = loss_checks.gallery_case(one, other)
   want, weights, num_selected, _ = wanted(
     name, one['x'], masks, 0.3, False, 'mean', y=rows['x']
   )
-  (got, stats), grads = jax.value_and_grad(
+  function = jax.value_and_grad(
     lambda x, y: LOSSES[name][0](
       x,
       relation_of(one),
@@ -144,7 +153,8 @@ def test_an_explicit_gallery_equals_the_loop(name):
     ),
     (0, 1),
     has_aux=True,
-  )(one['x'], rows['x'])
+  )
+  (got, stats), grads = jax.jit(function)(one['x'], rows['x'])
   assert want > 0 and stats.num_selected == num_selected
   np.testing.assert_allclose(got, want, rtol=2e-5)
   wants = reference.pull_back(one['x'], rows['x'], weights)
@@ -152,7 +162,7 @@ def test_an_explicit_gallery_equals_the_loop(name):
     assert_close(grad, want_grad)
 
 
-@every_loss
+@one_of_each
 def test_every_rule_of_a_relation_is_respected(name):
   batch, rules = loss_checks.ruled_case(BATCHES['duplicated'])
   masks = masks_of(batch, **rules)
@@ -185,7 +195,7 @@ def test_nothing_to_choose_is_zero_with_zero_gradient(name, soft):
   'name, soft, distance',
   [
     ('bounded', False, 'euclidean'),
-    ('bounded', True, 'cosine'),
+    slow('bounded', True, 'cosine'),
     ('facenet', True, 'euclidean'),
     ('hard', False, 'cosine'),
   ],
@@ -215,11 +225,12 @@ def test_a_collapsed_batch_gives_no_gradient(name, want):
   np.testing.assert_allclose(grad, np.zeros_like(x), atol=1e-7)
 
 
-@every_loss
+@one_of_each
 def test_the_block_size_changes_nothing(name):
   batch = BATCHES['padded']
   loss = functools.partial(LOSSES[name][0], margin=0.2, block=7)
-  value, grad = jax.value_and_grad(loss)(batch['x'], relation_of(batch))
+  function = jax.jit(jax.value_and_grad(loss))
+  value, grad = function(batch['x'], relation_of(batch))
   (want, _), want_grad = value_and_grad(name)(
     batch['x'], relation_of(batch), 0.2, 'mean'
   )

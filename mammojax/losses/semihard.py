@@ -47,7 +47,7 @@ def semihard_triplet(
     soft: bool, see the module.
     distance: see there.
     reduction: 'mean' over pairs with a negative, 'mean_active' over those
-      with a hinge above 0, 'mean_pairs' over all positive pairs, or 'sum'.
+      with a value above 0, 'mean_pairs' over all positive pairs, or 'sum'.
     gallery: see there.
     axis_name: see there.
     block: see there.
@@ -176,6 +176,9 @@ def _over_pairs(
 ):  # fmt: skip
   """The loss of one negative for each positive pair."""
   checks.one_of('reduction', reduction, triplet.REDUCTIONS)
+  if soft and reduction == 'mean_active':
+    # A soft margin is never 0, so every chosen triplet is active.
+    reduction = 'mean'
   of = pairs.batch(
     embeddings, labels, distance=distance, gallery=gallery, axis_name=axis_name
   )

@@ -40,8 +40,9 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
+# Without the huge pages: peers are measured as they come.
 bench: $(VENV)/.test $(VENV)/.parity
-	$(BIN)/python -m benchmarks
+	env -u GLIBC_TUNABLES $(BIN)/python -m benchmarks
 
 # pip is the last thing that venv makes: where it is, the environment is whole.
 $(BIN)/pip:

@@ -76,7 +76,7 @@ TABLE = (
   Work('batch-all', 128, 4, batch_all, 'batch_all'),
   Work('batch-all', 128, 64, batch_all, 'batch_all'),
   Work('batch-all', 256, 128, batch_all, 'batch_all'),
-  Work('batch-all', 1024, 4, batch_all, 'batch_all', 7),
+  Work('batch-all', 1024, 4, batch_all, 'batch_all', 9),
   Work('batch-all', 3000, 4, batch_all, '', 5),
   Work('batch-all', 3000, 1500, batch_all, '', 5),
   Work('batch-all', 4096, 4, batch_all, '', 5),

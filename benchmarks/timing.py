@@ -6,21 +6,31 @@ import time
 import jax
 import numpy as np
 
+# After another library's turn its threads still spin for work for a while,
+# and the caches hold its data.
+SETTLE_SECONDS = 0.05
+
 
 def interleaved(
   sides: Mapping[str, Callable[[], object]], rounds: int = 15
 ) -> dict[str, float]:
-  """Median seconds of each side, run in turn after one round to compile.
+  """Median seconds of each side, in turns after one round to compile.
 
-  Each timed call follows an untimed one: after another library's turn the
-  caches hold its data, and its threads may still spin for work.
+  Each timed call follows untimed ones of the same side.
   """
   spent: dict[str, list[float]] = {name: [] for name in sides}
   for turn in range(rounds + 1):
     for name, run in sides.items():
-      jax.block_until_ready(run())
+      _settle(run)
       start = time.perf_counter()
       jax.block_until_ready(run())
       if turn:
         spent[name].append(time.perf_counter() - start)
   return {name: float(np.median(times)) for name, times in spent.items()}
+
+
+def _settle(run):
+  end = time.perf_counter() + SETTLE_SECONDS
+  jax.block_until_ready(run())
+  while time.perf_counter() < end:
+    jax.block_until_ready(run())

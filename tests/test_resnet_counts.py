@@ -67,3 +67,25 @@ def test_parameter_counts_are_the_published_ones(
 def test_resnet18_has_9600_running_statistics():
   # Norm channels: 64 + 4 * 64 + 5 * 128 + 5 * 256 + 5 * 512, mean and variance.
   assert basic_count((2, 2, 2, 2), 64, 3)[1] == 9_600
+
+
+# torchvision states its parameters, with a dense top for 1,000 classes and
+# without running statistics; Keras would add the latter, counted here too.
+@pytest.mark.parametrize(
+  'name, published, features, statistics',
+  [
+    ('resnet34', 21_797_672, 512, 17_024),
+    ('resnet50', 25_557_032, 2048, 53_120),
+  ],
+)
+def test_counts_with_a_top_are_those_of_torchvision(
+  name, published, features, statistics
+):
+  model = embedder.MODELS[name]()
+  shapes = jax.eval_shape(
+    lambda k: model.init(k, jnp.zeros((1, 64, 64, 3)), train=False),
+    jax.random.key(0),
+  )
+  top = 1000 * (features + 1)
+  assert count(shapes['params']) + top == published
+  assert count(shapes['batch_stats']) == statistics

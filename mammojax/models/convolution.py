@@ -23,28 +23,33 @@ _CHUNK_BYTES = 4_000_000
 
 
 class Conv(nn.Module):
-  """A convolution without bias, padded by half its size on every side.
+  """A convolution padded by half its size on every side.
 
   Attributes:
     features: output channels.
     size: side of the kernel, odd.
     stride: step, in both directions.
-    dtype: to compute in; the kernel is float32.
+    dtype: to compute in; the parameters are float32.
+    use_bias: add one learned value a channel, 0 at the start.
   """
 
   features: int
   size: int
   stride: int = 1
   dtype: Any = jnp.float32
+  use_bias: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [b, h, w, c] to [b, ceil(h / stride), ceil(w / stride), f]."""
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param('kernel', he_normal, shape, jnp.float32)
-    return convolve(
-      x.astype(self.dtype), kernel.astype(self.dtype), self.stride
-    )
+    y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+    if not self.use_bias:
+      return y
+    zeros = nn.initializers.zeros
+    bias = self.param('bias', zeros, (self.features,), jnp.float32)
+    return y + bias.astype(self.dtype)[None, None, None]
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import convolution
+from mammojax.models import convolution, pooling
 
 STEMS = ('imagenet', 'cifar')
 
@@ -42,23 +42,7 @@ def norm(
   )
 
 
-def _max_pool(x: jax.Array) -> jax.Array:
-  """Maximum over 3x3 windows, stride 2, padding 1 that never wins.
-
-  Of equal values the first takes the gradient. Nine comparisons of shifted
-  maps: the gradient of the compiler's own window maximum takes several times
-  as long on the CPU.
-  """
-  height, width = x.shape[1:3]
-  rows, columns = (height - 1) // 2 + 1, (width - 1) // 2 + 1
-  lowest = jnp.asarray(-jnp.inf, x.dtype)
-  padded = jax.lax.pad(x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
-  shifted = [
-    padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
-    for i in range(3)
-    for j in range(3)
-  ]
-  return functools.reduce(lambda a, b: jnp.where(b > a, b, a), shifted)
+_max_pool = functools.partial(pooling.max_pool, size=3, padding=1)
 
 
 class BasicBlock(nn.Module):

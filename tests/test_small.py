@@ -1,0 +1,220 @@
+"""Small networks and classifiers: published counts and forward passes."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mammojax.models import freezing, inception, small, vgg
+
+
+def shapes(model, side=150, images=1):
+  x = [jnp.zeros((1, side, side, 1))] * images
+  return jax.eval_shape(
+    lambda key: model.init_with_output(key, *x, False), jax.random.key(0)
+  )
+
+
+def init(model, *x):
+  return jax.jit(lambda key: model.init(key, *x, False))(jax.random.key(3))
+
+
+def run(model, variables, *x):
+  return jax.jit(lambda variables: model.apply(variables, *x, False))(variables)
+
+
+def over(backbone, hidden=(512,)):
+  """A classifier as in the source, over a backbone for colour images."""
+  return small.Classifier(
+    backbone, hidden, learned_colour=True, flatten=True, frozen=True
+  )
+
+
+# A count holds parameters and running statistics.
+@pytest.mark.parametrize(
+  'model, total, trainable, frozen',
+  [
+    (small.PatchNet(), 3_452_032, 3_452_032, []),
+    (small.Classifier(small.PatchNet(), ()), 3_452_545, 3_452_545, []),
+    (over(vgg.VGG16()), 18_910_023, 4_195_335, ['backbone']),
+    (over(inception.InceptionV3()), 31_240_999, 9_438_215, ['backbone']),
+    (
+      over(inception.InceptionV3(cut='mixed8'), (512, 256)),
+      16_705_191,
+      6_030_343,
+      ['backbone'],
+    ),
+  ],
+  ids=['branch', 'scratch', 'vgg16', 'inception', 'inception_mixed8'],
+)
+def test_counts_over_patches_are_the_published_ones(
+  model, total, trainable, frozen
+):
+  out, variables = shapes(model)
+  assert out.shape == (1, 512 if isinstance(model, small.PatchNet) else 1)
+  assert freezing.count(variables, frozen) == (trainable, total - trainable)
+
+
+def test_count_of_the_siamese_network_is_the_published_one():
+  _, variables = shapes(small.Siamese(small.PatchNet()), images=2)
+  assert freezing.count(variables) == (3_977_345, 0)
+
+
+def test_count_of_the_double_convolutions_is_the_published_one():
+  out, variables = shapes(small.DoubleConvNet(), side=28)
+  assert out.shape == (1, 32)
+  # 2 (8 + 16 + 32 + 256) = 624 running statistics.
+  assert freezing.count(variables) == (428_552, 624)
+  assert sum(freezing.count(variables)) == 429_176
+
+
+def test_colour_starts_as_three_copies_and_has_six_parameters(rng):
+  x = jnp.asarray(rng.uniform(size=(2, 4, 5, 1)), jnp.float32)
+  variables = small.Colour().init(jax.random.key(0), x)
+  assert freezing.count(variables) == (6, 0)
+  got = small.Colour().apply(variables, x)
+  np.testing.assert_allclose(got, np.repeat(x, 3, axis=-1), rtol=1e-6)
+
+
+def test_patch_net_equals_unpadded_convolutions(rng):
+  model = small.PatchNet(widths=(2, 3, 4, 5), dim=6)
+  x = jnp.asarray(rng.uniform(size=(2, 46, 47, 1)), jnp.float32)
+  params = init(model, x)['params']
+  want = x
+  for number in range(1, 5):
+    layer = params[f'conv{number}']
+    want = lax.conv_general_dilated(
+      want,
+      layer['kernel'],
+      (1, 1),
+      'VALID',
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    want = lax.reduce_window(
+      jnp.maximum(want + layer['bias'], 0),
+      -jnp.inf,
+      lax.max,
+      (1, 2, 2, 1),
+      (1, 2, 2, 1),
+      'VALID',
+    )
+  assert want.shape == (2, 1, 1, 5)
+  want = want.reshape(2, 5) @ params['dense']['kernel']
+  assert np.max(want) > 0
+  got = run(model, {'params': params}, x)
+  np.testing.assert_allclose(got, jnp.maximum(want, 0), rtol=1e-4, atol=1e-5)
+
+
+def test_double_convolutions_drop_whole_channels_in_training(rng):
+  model = small.DoubleConvNet(widths=(4, 5, 6), hidden=7, dim=3, dropout=0.5)
+  x = jnp.asarray(rng.uniform(size=(3, 4, 5, 1)), jnp.float32)
+  variables = init(model, x)
+  run = jax.jit(
+    lambda key: model.apply(
+      variables,
+      x,
+      True,
+      rngs={'dropout': key},
+      mutable=['batch_stats', 'intermediates'],
+      capture_intermediates=True,
+    )
+  )
+  out, state = run(jax.random.key(1))
+  assert out.shape == (3, 3) and np.isfinite(out).all()
+  dropped = state['intermediates']['Dropout_0']['__call__'][0]
+  before = jnp.maximum(state['intermediates']['norm1']['__call__'][0], 0)
+  kept = np.any(dropped > 0, axis=(1, 2), keepdims=True)
+  assert 0 < kept.sum() < kept.size
+  np.testing.assert_allclose(dropped, jnp.where(kept, 2 * before, 0), rtol=1e-5)
+
+
+def test_frozen_classifier_leaves_the_statistics_of_its_backbone(rng):
+  backbone = small.DoubleConvNet(widths=(2, 2, 2), hidden=4, dim=3)
+  x = jnp.asarray(rng.uniform(size=(4, 4, 4, 1)), jnp.float32)
+
+  def updates(frozen):
+    model = small.Classifier(backbone, (5,), learned_colour=True, frozen=frozen)
+    variables = init(model, x)
+    step = jax.jit(lambda v: model.apply(v, x, True, mutable=['batch_stats']))
+    out, new = step(variables)
+    assert out.shape == (4, 1) and np.isfinite(out).all()
+    old = jax.tree.leaves(variables['batch_stats'])
+    new = jax.tree.leaves(new['batch_stats'])
+    return max(np.abs(a - b).max() for a, b in zip(old, new, strict=True))
+
+  assert updates(frozen=True) == 0.0
+  assert updates(frozen=False) > 0.0
+
+
+def test_a_step_moves_the_colour_and_the_mlp_around_a_frozen_backbone(rng):
+  model = over(vgg.VGG16('block1_pool', 2), hidden=(3,))
+  x = jnp.asarray(rng.uniform(size=(2, 4, 4, 1)), jnp.float32)
+  params = init(model, x)['params']
+  optimizer = freezing.freeze(optax.sgd(0.1), ['backbone'])
+
+  @jax.jit
+  def step(params):
+    def loss(params):
+      return jnp.sum(model.apply({'params': params}, x, True) - 1.0)
+
+    grads = jax.grad(loss)(params)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    return optax.apply_updates(params, updates)
+
+  new = step(params)
+  moved = {
+    name: max(
+      np.abs(a - b).max()
+      for a, b in zip(
+        jax.tree.leaves(params[name]), jax.tree.leaves(new[name]), strict=True
+      )
+    )
+    for name in params
+  }
+  assert moved['backbone'] == 0.0
+  assert moved['colour'] > 0.0 and moved['mlp'] > 0.0
+
+
+def test_classifier_flattens_rows_first(rng):
+  model = small.Classifier(vgg.VGG16('block1_pool', 2), (), flatten=True)
+  x = jnp.asarray(rng.uniform(size=(2, 4, 6, 1)), jnp.float32)
+  variables = init(model, x)
+  params = variables['params']
+  backbone = vgg.VGG16('block1_pool', 2)
+  maps = backbone.apply(
+    {'params': params['backbone']}, x, False, method='features'
+  )
+  assert maps.shape == (2, 2, 3, 2)
+  dense = params['mlp']['dense_out']
+  kernel = np.asarray(dense['kernel']).reshape(2, 3, 2, 1)
+  want = np.einsum('bijc,ijcf->bf', maps, kernel) + dense['bias']
+  got = run(model, variables, x)
+  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_siamese_joins_the_same_branch_in_order(rng):
+  branch = small.DoubleConvNet(widths=(4, 4, 4), hidden=8, dim=3)
+  model = small.Siamese(branch, hidden=(), dropout=0.4)
+  x, y = jnp.asarray(rng.uniform(0, 99, (2, 4, 4, 4, 1)), jnp.float32)
+  variables = init(model, x, y)
+  inside = {name: tree['branch'] for name, tree in variables.items()}
+  f = [run(branch, inside, image) for image in (x, y)]
+  dense = variables['params']['mlp']['dense_out']
+  want = np.concatenate(f, axis=-1) @ dense['kernel'] + dense['bias']
+  got = run(model, variables, x, y)
+  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+  swapped = run(model, variables, y, x)
+  assert np.abs(swapped - got).max() > 1e-3
+
+
+def test_wrong_shapes_are_refused():
+  with pytest.raises(ValueError, match='too small'):
+    shapes(small.PatchNet(), side=45)
+  for model in (small.PatchNet(), small.DoubleConvNet()):
+    with pytest.raises(ValueError, match=r'\[b, h, w, c\]'):
+      model.init(jax.random.key(0), jnp.zeros((46, 46, 1)), False)
+  pair = jnp.zeros((1, 46, 46, 1)), jnp.zeros((2, 46, 46, 1))
+  with pytest.raises(ValueError, match='pairs differ'):
+    small.Siamese(small.PatchNet()).init(jax.random.key(0), *pair, False)

@@ -101,7 +101,7 @@ def _lines_with(pattern, paths):
 
 
 def test_every_import_of_the_package_is_a_dependency():
-  optional = ('wandb',)
+  optional = ('wandb', 'dicom')
   paths = [
     *(_ROOT / 'mammojax').rglob('*.py'),
     *(_ROOT / 'configs').rglob('*.py'),

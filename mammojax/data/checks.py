@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from concurrent import futures
 import logging
+import pathlib
 import posixpath
 
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import readers, records
+from mammojax.data import imagefiles, readers, records
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,8 +128,11 @@ def check_images(
     threads: images decoded at once.
   """
   unique = frame[(frame['path'] != '') & ~frame['path'].duplicated()]
+  files = imagefiles.ImageFiles(store)
   with futures.ThreadPoolExecutor(threads) as pool:
-    results = pool.map(lambda path: _look(store, path), unique['path'])
+    results = pool.map(
+      lambda path: _look(files, store.root, path), unique['path']
+    )
     found = list(zip(unique['row'].tolist(), results, strict=True))
   constant = []
   for row, (kind, what) in found:
@@ -179,15 +183,17 @@ def _warn(problems: Problems, kind: str, what: str) -> None:
   _LOG.warning('%d %s, %s:\n%s', len(lines), kind, what, records.shorten(lines))
 
 
-def _look(store: readers.Store, path: str) -> tuple[str, str]:
-  """(kind of problem or '', what to say) of one file."""
+def _look(
+  files: imagefiles.ImageFiles, root: pathlib.Path, path: str
+) -> tuple[str, str]:
+  """(kind of problem or '', what to say) of one image."""
   try:
-    if not store.exists(path):
-      return 'missing files', f'{path!r} is not in {store.root}'
+    if not files.exists(path):
+      return 'missing files', f'{path!r} is not in {root}'
   except errors.DataError as error:
     return 'paths that are refused', str(error)
   try:
-    image = readers.decode(store.read(path), path)
+    image = files.image(path)
   except errors.DataError as error:
     return _BROKEN, str(error)
   return ('constant', repr(path)) if image.min() == image.max() else ('', '')

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import imageset, preprocess, readers
+from mammojax.data import imagefiles, imageset, preprocess, readers
 
 _LOG = logging.getLogger(__name__)
 _FULL = np.float32(65535.0)
@@ -44,6 +44,7 @@ class TableImages:
     fit: str = 'pad',
     mirror: str = '',
     cache_mb: int = 2048,
+    voi: str = 'none',
   ):
     """Reads nothing yet.
 
@@ -57,9 +58,10 @@ class TableImages:
       mirror: '', or the laterality ('L' or 'R') whose images are flipped left
         to right so that both sides look alike.
       cache_mb: memory for fitted images in MiB; the rest is read when asked.
+      voi: which window of DICOM files is used, a mode of `luts`.
 
     Raises:
-      UsageError: an unknown fit or mirror, or a size below 1.
+      UsageError: an unknown fit, mirror or voi, or a size below 1.
     """
     if fit not in preprocess.MODES:
       raise errors.unknown('fit', fit, preprocess.MODES)
@@ -73,7 +75,7 @@ class TableImages:
     self.frame = frame
     self.image_size = image_size
     self.channels = channels
-    self._store = store
+    self._files = imagefiles.ImageFiles(store, voi)
     self._fit = fit
     self._paths = frame['path'].tolist()
     self._mirrored = np.zeros(len(frame), bool)
@@ -146,7 +148,7 @@ class TableImages:
   def _read(self, row: int) -> np.ndarray:
     path = self._paths[row]
     try:
-      image = readers.decode(self._store.read(path), path)
+      image = self._files.image(path)
     except errors.DataError as error:
       line = self.frame['row'].iloc[row] if 'row' in self.frame else row
       raise errors.DataError(f'Row {line} of the table: {error}') from error

@@ -3,41 +3,38 @@
     store = open_store('images.zip')           # or a folder
     image = decode(store.read('a/1.png'), 'a/1.png')   # float32[h, w, c]
 
-8 and 16 bit, PNG and JPEG, grey and colour go through `decode`, never through
-8 bit. What a file is, is told by its bytes and not by its name. A store never
-reads outside its root.
+PNG, JPEG, PGM, idx, NumPy arrays and DICOM, grey and colour, go through
+`decode`, never through 8 bit. What a file is, is told by its bytes and not by
+its name. A store never reads outside its root. Images of a table, and those of
+files that hold many, are read by `imagefiles`.
 """
 
 import pathlib
 import stat
-import struct
 import threading
 from typing import Protocol
 import zipfile
 import zlib
 
-import cv2
 import numpy as np
 
 from mammojax import errors
+from mammojax.data import dicom, limits, pgm, pictures, stacks
 
-MAX_MEGAPIXELS = 100
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError)
-# An archive member is refused when it is both large and this well packed.
-_MAX_RATIO = 200
-_LARGE_BYTES = 1 << 24
-_PNG = b'\x89PNG\r\n\x1a\n'
-_JPEG = b'\xff\xd8\xff'
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
-# Start-of-frame markers; C4, C8 and CC share the range and mean other things.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FOREIGN = (
   (b'GIF8', 'a GIF'),
   (b'II*\x00', 'a TIFF'),
+  (b'MM\x00*', 'a TIFF'),
   (b'BM', 'a BMP'),
-  (b'PK\x03\x04', 'a zip archive'),
+  (b'P3', 'a colour PPM: write it as PNG'),
+  (b'P6', 'a colour PPM: write it as PNG'),
+  (b'PK\x03\x04', 'a zip archive or .npz: write one .npy an array'),
+  (b'\x1f\x8b', 'a gzip file without idx images in it, or damaged'),
+  (b'\x80', 'a pickle, which could run a program: save a plain .npy'),
   (b'version https://git-lfs', 'a Git LFS pointer: fetch the real file'),
 )
+_WANTED = 'a PNG, JPEG, PGM, DICOM, idx or .npy'
 
 
 class Store(Protocol):
@@ -83,7 +80,7 @@ class FolderStore:
 
   def read(self, path: str) -> bytes:
     """See `Store.read`."""
-    target = self._locate(path)
+    target = self.locate(path)
     if not target.is_file():
       raise errors.DataError(f'{path!r} does not exist in {self.root}.')
     try:
@@ -93,12 +90,13 @@ class FolderStore:
 
   def exists(self, path: str) -> bool:
     """See `Store.exists`."""
-    return self._locate(path).is_file()
+    return self.locate(path).is_file()
 
   def close(self) -> None:
     """Holds nothing open."""
 
-  def _locate(self, path: str) -> pathlib.Path:
+  def locate(self, path: str) -> pathlib.Path:
+    """Where a file lies or would lie; DataError when outside the root."""
     _check_relative(path)
     try:
       target = (self.root / path).resolve()
@@ -124,12 +122,7 @@ class ZipStore:
     info = self._archive.getinfo(path)
     if stat.S_ISLNK(info.external_attr >> 16):
       raise errors.DataError(f'{path!r} is a link inside {self.root}; refused.')
-    packed = max(info.compress_size, 1)
-    if info.file_size > max(_LARGE_BYTES, _MAX_RATIO * packed):
-      raise errors.DataError(
-        f'{path!r} unpacks {packed} bytes to {info.file_size}; refused above a'
-        f' ratio of {_MAX_RATIO}.'
-      )
+    limits.check_ratio(info.compress_size, info.file_size, path)
     try:
       with self._lock:
         return self._archive.read(info)
@@ -149,7 +142,7 @@ class ZipStore:
 
 
 def inspect(data: bytes, name: str) -> tuple[int, int, int, int]:
-  """What the header of a PNG or JPEG says, without decoding it.
+  """What the header of an image says, without decoding it.
 
   Args:
     data: the bytes of the file.
@@ -157,122 +150,83 @@ def inspect(data: bytes, name: str) -> tuple[int, int, int, int]:
 
   Returns:
     (width, height, channels, bits): channels 1 or 3 without alpha, bits a
-    channel (1, 2, 4, 8 or 16).
+    channel (1 to 16; 32 or 64 of floats). Of a file with many images, those of
+    each.
 
   Raises:
-    DataError: neither PNG nor JPEG, or a header that is cut.
+    DataError: no image, or a header that is cut.
   """
-  if data.startswith(_PNG):
-    if len(data) < 33 or data[12:16] != b'IHDR':
-      raise errors.DataError(f'{name!r}: the PNG header is cut or damaged.')
-    width, height, bits, kind = struct.unpack('>IIBB', data[16:26])
-    if kind not in _PNG_CHANNELS:
-      raise errors.DataError(f'{name!r}: PNG colour type {kind} is unknown.')
-    return width, height, _PNG_CHANNELS[kind], bits
-  if data.startswith(_JPEG):
-    (bits, height, width, parts), _ = _jpeg_header(data, name)
-    return width, height, 1 if parts == 1 else 3, bits
-  raise errors.DataError(f'{name!r}: {_guess(data)}, not a PNG or JPEG.')
+  for codec in (pictures, pgm, dicom):
+    if codec.matches(data):
+      return codec.inspect(data, name)
+  if stacks.is_npy(data):
+    array = stacks.open_npy(name, data)
+  elif stacks.is_idx(data):
+    array = stacks.open_idx(data, name)
+  else:
+    raise errors.DataError(f'{name!r}: {_guess(data)}, not {_WANTED}.')
+  return stacks.inspect(array, name)
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
-  """A PNG or JPEG as float32, value / (2^bits - 1).
+def decode(data: bytes, name: str, voi: str = 'none') -> np.ndarray:
+  """An image as float32, value / (2^bits - 1).
 
-  Alpha is dropped, a palette is resolved, orientation tags are not obeyed.
+  Alpha is dropped, a palette is resolved, orientation tags are not obeyed;
+  DICOM is described in `dicom`, NumPy arrays in `stacks`.
 
   Args:
     data: the bytes of the whole file.
     name: for messages.
+    voi: which window of a DICOM file is used, a mode of `luts`.
 
   Returns:
     float32[h, w, c] in [0, 1]; c is 1 (grey) or 3 (RGB). All 65,536 levels of
     a 16 bit file stay apart.
 
   Raises:
-    DataError: not an image, cut, damaged, or above 100 megapixels (told from
-      the header, before decoding).
+    DataError: not an image, cut, damaged, several images, or above 100
+      megapixels (told from the header, before decoding).
   """
-  width, height, channels, _ = inspect(data, name)
-  if width * height > MAX_MEGAPIXELS * 1_000_000:
-    raise errors.DataError(
-      f'{name!r}: {width} x {height} pixels; refused above'
-      f' {MAX_MEGAPIXELS} megapixels.'
-    )
-  if data.startswith(_PNG):
-    _check_png(data, name)
-  else:
-    _check_jpeg(data, name)
-  try:
-    raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-  except cv2.error as error:
-    raise errors.DataError(
-      f'{name!r}: decoding failed: {error.err}.'
-    ) from error
-  if raw is None or raw.shape[:2] != (height, width):
-    raise errors.DataError(
-      f'{name!r}: {len(data)} bytes that cannot be decoded; damaged?'
-    )
-  return _to_float(raw, channels)
-
-
-def _to_float(raw: np.ndarray, channels: int) -> np.ndarray:
-  if raw.ndim == 2:
-    raw = raw[:, :, None]
-  # Grey with transparency arrives as equal channels; blue is stored first.
-  raw = raw[:, :, :1] if channels == 1 else raw[:, :, 2::-1]
-  image = raw.astype(np.float32)
-  image /= np.iinfo(raw.dtype).max
-  return image
-
-
-def _check_png(data: bytes, name: str) -> None:
-  """Walks the chunks: a cut file has no end, a damaged one a wrong sum."""
-  at = len(_PNG)
-  while at + 12 <= len(data):
-    (length,) = struct.unpack_from('>I', data, at)
-    end = at + 12 + length
-    if end > len(data):
-      break
-    (stored,) = struct.unpack_from('>I', data, end - 4)
-    if zlib.crc32(memoryview(data)[at + 4 : end - 4]) != stored:
-      raise errors.DataError(
-        f'{name!r}: damaged PNG, wrong checksum at byte {at} of {len(data)}.'
-      )
-    if data[at + 4 : at + 8] == b'IEND':
-      return
-    at = end
+  if pictures.matches(data):
+    return pictures.decode(data, name)
+  if pgm.matches(data):
+    return pgm.decode(data, name)
+  if stacks.is_npy(data):
+    return stacks.to_image(stacks.open_npy(name, data), name)
+  if dicom.matches(data):
+    return dicom.DicomFile(data, name, voi).image()
+  stack = open_stack(data, name, voi)
   raise errors.DataError(
-    f'{name!r}: truncated PNG, no end after {len(data)} bytes.'
+    f'{name!r} holds {len(stack)} images; name one by its index in the path,'
+    f' {name + "#0"!r} to {f"{name}#{len(stack) - 1}"!r}.'
   )
 
 
-def _check_jpeg(data: bytes, name: str) -> None:
-  """Looks for the end marker, which OpenCV does not miss when it is gone."""
-  _, scan = _jpeg_header(data, name)
-  if data.rfind(b'\xff\xd9', scan) < 0:
+def open_stack(data: bytes, name: str, voi: str = 'none') -> stacks.Stack:
+  """The images of a file that holds several.
+
+  Args:
+    data: the bytes of the whole file.
+    name: for messages.
+    voi: see `decode`.
+
+  Returns:
+    a stack that keeps `data`.
+
+  Raises:
+    DataError: no such file, cut or damaged.
+  """
+  if stacks.is_npy(data):
+    return stacks.ArrayStack(stacks.open_npy(name, data), name)
+  if dicom.matches(data):
+    return dicom.DicomFile(data, name, voi)
+  if stacks.is_idx(data):
+    return stacks.ArrayStack(stacks.open_idx(data, name), name)
+  if pictures.matches(data) or pgm.matches(data):
     raise errors.DataError(
-      f'{name!r}: truncated JPEG, no end marker in {len(data)} bytes.'
+      f'{name!r} holds one image; leave the # and the index off its path.'
     )
-
-
-def _jpeg_header(
-  data: bytes, name: str
-) -> tuple[tuple[int, int, int, int], int]:
-  """((bits, height, width, components), offset of the first scan or frame)."""
-  at = 2
-  while at + 4 <= len(data) and data[at] == 0xFF:
-    marker = data[at + 1]
-    if marker == 0xFF:  # fill byte
-      at += 1
-      continue
-    if marker in _FRAMES and at + 10 <= len(data):
-      bits, height, width, parts = struct.unpack_from('>BHHB', data, at + 4)
-      return (bits, height, width, parts), at
-    if marker == 0x01 or 0xD0 <= marker <= 0xD9:  # markers without a length
-      at += 2
-      continue
-    at += 2 + struct.unpack_from('>H', data, at + 2)[0]
-  raise errors.DataError(f'{name!r}: the JPEG header is cut or damaged.')
+  raise errors.DataError(f'{name!r}: {_guess(data)}, not {_WANTED}.')
 
 
 def _guess(data: bytes) -> str:
@@ -280,8 +234,6 @@ def _guess(data: bytes) -> str:
     return 'an empty file'
   if data[:512].lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
     return 'an HTML or XML page'
-  if data[128:132] == b'DICM':
-    return 'a DICOM file'
   for magic, what in _FOREIGN:
     if data.startswith(magic):
       return what

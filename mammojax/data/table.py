@@ -6,7 +6,8 @@
 The frame has a RangeIndex and these columns; text that the file lacks is ''.
 
   subject       str      the identity that is matched (required)
-  path          str      file below the image root (required)
+  path          str      file below the image root, and # and an index where
+                         it holds many images, see `imagefiles` (required)
   item          str      one image; by default the path
   visit_months  float64  time of the exam; NaN when unknown
   laterality    str      'L', 'R' or ''
@@ -27,7 +28,7 @@ import pathlib
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import checks, readers, records, splits
+from mammojax.data import checks, imagefiles, readers, records, splits
 
 _LOG = logging.getLogger(__name__)
 
@@ -207,6 +208,6 @@ def _find_store(
 def _is_there(store: readers.Store, path: str) -> bool:
   """Whether a file is there; a refused path is not, and is reported later."""
   try:
-    return store.exists(path)
+    return imagefiles.ImageFiles(store).exists(path)
   except errors.DataError:
     return False

@@ -1,0 +1,115 @@
+"""Images by the path that a table names, also out of files that hold many.
+
+files = ImageFiles(store)
+image = files.image('a/1.png')                   # float32[h, w, c]
+image = files.image('train-images-idx3-ubyte.gz#17')
+
+`#` and an index from 0, without leading zeros, name one image of an idx file,
+of the first axis of a .npy, or a frame of a DICOM file that has several. A file
+whose own name ends like that is read as that file.
+"""
+
+import collections
+import pathlib
+import re
+import threading
+
+import numpy as np
+
+from mammojax import errors
+from mammojax.data import luts, readers, stacks
+
+_INDEXED = re.compile(r'(.+)#(0|[1-9]\d{0,9})')
+# Files of many images that stay open; a train and a test set, and some more.
+_MAX_OPEN = 4
+_HEAD_BYTES = 8
+
+
+class ImageFiles:
+  """Images of a store by path; safe to use from threads."""
+
+  def __init__(self, store: readers.Store, voi: str = 'none'):
+    """Reads nothing yet.
+
+    Args:
+      store: where the paths lead.
+      voi: which window of DICOM files is used, a mode of `luts`.
+
+    Raises:
+      UsageError: an unknown `voi`.
+    """
+    if voi not in luts.MODES:
+      raise errors.unknown('voi', voi, luts.MODES)
+    self._store = store
+    self._voi = voi
+    self._open: collections.OrderedDict[str, stacks.Stack]
+    self._open = collections.OrderedDict()
+    self._lock = threading.Lock()
+
+  def exists(self, path: str) -> bool:
+    """Whether the file of a path is there, not whether the index is.
+
+    Args:
+      path: as in a table.
+
+    Returns:
+      True when it is.
+
+    Raises:
+      DataError: a path that leads outside the root.
+    """
+    return self._store.exists(path) or self._split(path)[1] is not None
+
+  def image(self, path: str) -> np.ndarray:
+    """One image.
+
+    Args:
+      path: as in a table.
+
+    Returns:
+      float32[h, w, c] in [0, 1], see `readers.decode`.
+
+    Raises:
+      DataError: missing, cut, damaged, or not named well enough.
+    """
+    file, index = self._split(path)
+    if index is None:
+      return readers.decode(self._store.read(path), path, self._voi)
+    return self._stack(file).image(index)
+
+  def _split(self, path: str) -> tuple[str, int | None]:
+    """(file, index); (path, None) when the path is that of a file."""
+    found = _INDEXED.fullmatch(path)
+    if (
+      found is None
+      or self._store.exists(path)
+      or not self._store.exists(found[1])
+    ):
+      return path, None
+    return found[1], int(found[2])
+
+  def _stack(self, file: str) -> stacks.Stack:
+    # One at a time: a second thread waits for the file instead of reading it.
+    with self._lock:
+      if file not in self._open:
+        self._open[file] = self._read(file)
+        while len(self._open) > _MAX_OPEN:
+          self._open.popitem(last=False)
+      self._open.move_to_end(file)
+      return self._open[file]
+
+  def _read(self, file: str) -> stacks.Stack:
+    if isinstance(self._store, readers.FolderStore):
+      target = self._store.locate(file)
+      if stacks.is_npy(_head(target, file)):
+        return stacks.ArrayStack(stacks.open_npy(file, target), file)
+    return readers.open_stack(self._store.read(file), file, self._voi)
+
+
+def _head(target: pathlib.Path, name: str) -> bytes:
+  """The first bytes of a file."""
+  try:
+    with target.open('rb') as file:
+      return file.read(_HEAD_BYTES)
+  except OSError as error:
+    raise errors.DataError(f'{name!r} cannot be read: {error}.') from error

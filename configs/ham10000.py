@@ -2,7 +2,8 @@
 
 python main.py --config=configs/ham10000.py \
   --config.data.table=<folder>/manifest.csv
-Expect test mAP 75 and CMC@1 65 (one seed), 40 minutes on one CPU core.
+Expect test mAP 73.6 +- 0.9 and CMC@1 62.9 +- 1.3 over 3 seeds, 40 minutes on
+one CPU core or 25 on two.
 """
 
 from configs import base

@@ -8,7 +8,7 @@ import numpy as np
 
 # After another library's turn its threads still spin for work for a while,
 # and the caches hold its data.
-SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.2
 
 
 def interleaved(

@@ -1,0 +1,15 @@
+"""The commands of `python -m mammojax`, one module each.
+
+A module has a function `run(arguments)`; `REGISTRY` says where it is and what
+it does in one line. Nothing is imported before it is asked for, so a wrong name
+is answered at once.
+"""
+
+from collections.abc import Mapping
+
+# name -> what it does.
+REGISTRY: Mapping[str, str] = {
+  'train': 'Train, evaluate on the test split, and write the report.',
+  'report': 'Write report.html and figures/ of a finished run again.',
+  'figures': 'Draw a figure that needs no run: loss-surface or selections.',
+}

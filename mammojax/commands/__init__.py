@@ -12,4 +12,5 @@ REGISTRY: Mapping[str, str] = {
   'train': 'Train, evaluate on the test split, and write the report.',
   'report': 'Write report.html and figures/ of a finished run again.',
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',
+  'catalog': 'Write the table of a public data set, or list those known.',
 }

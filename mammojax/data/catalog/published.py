@@ -1,0 +1,123 @@
+"""The files of a published data set: its own tables, and what must be there.
+
+rows = table(root, 'train.csv', needs=('patient_id', 'image_id'))
+require(root, rows['path'])
+"""
+
+from collections.abc import Iterable, Sequence
+import difflib
+import pathlib
+import re
+
+import pandas as pd
+
+from mammojax import errors
+from mammojax.data import imagefiles, readers, records
+
+
+def folder(root: pathlib.Path) -> pathlib.Path:
+  """The root.
+
+  Raises:
+    DataError: it is no folder.
+  """
+  if not root.is_dir():
+    raise errors.DataError(
+      f'{str(root)!r} is not a folder; give the one the data set was unpacked'
+      ' into.'
+    )
+  return root
+
+
+def find(root: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
+  """The first of several places where a file may lie.
+
+  Args:
+    root: folder of the data set.
+    names: paths below it, the likeliest first.
+
+  Returns:
+    root / name.
+
+  Raises:
+    DataError: it lies at none of them.
+  """
+  for name in names:
+    if (folder(root) / name).is_file():
+      return root / name
+  there = sorted(path.name for path in root.iterdir())[:20]
+  raise errors.DataError(
+    f'{" or ".join(map(repr, names))} is not in {str(root)!r}, which holds'
+    f' {", ".join(map(repr, there)) or "nothing"}.'
+  )
+
+
+def table(
+  root: pathlib.Path, names: str | Sequence[str], needs: Sequence[str]
+) -> pd.DataFrame:
+  """A table of the data set, every cell as text, stripped.
+
+  Headers become lower case with `_` for all that is no letter, digit or
+  underscore, so `breast density`, `Breast_Density` and `breast-density` are
+  one.
+
+  Args:
+    root: folder of the data set.
+    names: where the table may lie, see `find`.
+    needs: columns that must be there, in that spelling.
+
+  Returns:
+    DataFrame of str; the index is the line, see `records`.
+
+  Raises:
+    DataError: no such file, not a table, or columns missing.
+  """
+  path = find(root, [names] if isinstance(names, str) else names)
+  frame = records.read(path)
+  frame.columns = [
+    re.sub(r'\W+', '_', name.lower()).strip('_') for name in frame.columns
+  ]
+  there = frame.columns.tolist()
+  missing = []
+  for name in needs:
+    if name not in there:
+      near = difflib.get_close_matches(name, there, n=1, cutoff=0.6)
+      missing.append(repr(name) + (f' (near: {near[0]!r})' if near else ''))
+  if missing:
+    raise errors.DataError(
+      f'{str(path)!r} lacks the columns {", ".join(missing)}. It has:'
+      f' {", ".join(map(repr, there))}.'
+    )
+  doubled = frame.columns[frame.columns.duplicated()].unique().tolist()
+  if doubled:
+    raise errors.DataError(
+      f'{str(path)!r}: two columns are called {doubled[0]!r}; rename one.'
+    )
+  return frame.apply(lambda column: column.str.strip())
+
+
+def require(root: pathlib.Path, paths: Iterable[str]) -> None:
+  """Refuses a data set of which images are missing.
+
+  Args:
+    root: folder that the paths lead into.
+    paths: as they will stand in the table.
+
+  Raises:
+    DataError: the first 20 that are missing or lead outside, and the count.
+  """
+  files = imagefiles.ImageFiles(readers.FolderStore(root))
+  wrong, total = [], 0
+  for path in paths:
+    total += 1
+    try:
+      if not files.exists(path):
+        wrong.append(f'  {path!r}')
+    except errors.DataError as error:
+      wrong.append(f'  {error}')
+  if wrong:
+    raise errors.DataError(
+      f'{len(wrong)} of {total} images are not in {str(root)!r}:\n'
+      f'{records.shorten(wrong)}\n'
+      'Fetch them, or check --root and the options.'
+    )

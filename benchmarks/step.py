@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import timing
 from configs import base
-from mammojax.training import factory, parallel, steps
+from mammojax.training import factory, networks, optimizers, parallel, steps
 from mammojax.training import state as state_lib
 
 BATCH = 64
@@ -51,10 +51,10 @@ def rows() -> list[tuple[str, str]]:
 
 
 def _runner(config, devices, batch, loss_fn):
-  build = functools.partial(factory.model, config, mean=(0.3,), std=(0.2,))
+  build = functools.partial(networks.model, config, mean=(0.3,), std=(0.2,))
   state = state_lib.create(
     build(axis_name=None),
-    factory.optimizer(config),
+    optimizers.optimizer(config),
     factory.margins(config, steps_per_epoch=1),
     seed=0,
     image_shape=batch['image'].shape[1:],

@@ -7,7 +7,7 @@ import ml_collections
 import pytest
 
 from configs import base
-from mammojax.training import factory
+from mammojax.training import factory, networks, optimizers
 
 NAMES = sorted(
   path.stem
@@ -37,9 +37,9 @@ def test_config_has_the_fields_and_types_of_base(name):
 def test_config_names_what_exists(name):
   config = importlib.import_module(f'configs.{name}').get_config()
   assert callable(factory.loss(config))
-  assert factory.optimizer(config).update
+  assert optimizers.optimizer(config).update
   assert factory.augmentation(config).fill == config.augment.fill
-  model = factory.model(config, mean=(0.5,), std=(0.2,), axis_name=None)
+  model = networks.model(config, mean=(0.5,), std=(0.2,), axis_name=None)
   assert len(model.mean) == config.data.channels
 
 
@@ -56,7 +56,7 @@ def test_learning_rate_warms_up_and_falls_to_zero():
   config.train.steps = 100
   config.optim.warmup_steps = 10
   config.optim.learning_rate = 1.0
-  rate = factory.schedule(config)
+  rate = optimizers.schedule(config)
   assert float(rate(0)) == pytest.approx(0.1)
   assert float(rate(9)) == pytest.approx(1.0)
   assert float(rate(10)) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""From a config to the loss, margins, optimiser and network it names."""
+"""From a config to the loss and the margins it names."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,12 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
-import optax
 
 from mammojax import augment, automargin, errors, losses, margin_rules
-from mammojax.models import embedder
-
-DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
 class LossStats(NamedTuple):
@@ -162,90 +158,6 @@ def margins(config, *, steps_per_epoch: int) -> automargin.AutoMarginState:
     margin_end=auto.margin_end,
     beta_end=auto.beta_end,
     **start,
-  )
-
-
-def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
-  """Learning rate by step: a linear warm-up, then constant or a cosine."""
-  optim, steps = config.optim, config.train.steps
-  kinds = ('constant', 'cosine')
-  if optim.schedule not in kinds:
-    raise errors.unknown('optim.schedule', optim.schedule, kinds)
-  after = optax.constant_schedule(optim.learning_rate)
-  if optim.schedule == 'cosine':
-    after = optax.cosine_decay_schedule(
-      optim.learning_rate, max(steps - optim.warmup_steps, 1)
-    )
-  if not optim.warmup_steps:
-    return after
-  warmup = optax.linear_schedule(
-    optim.learning_rate / optim.warmup_steps,
-    optim.learning_rate,
-    optim.warmup_steps - 1 or 1,
-  )
-  return optax.join_schedules([warmup, after], [optim.warmup_steps])
-
-
-def optimizer(
-  config: ml_collections.ConfigDict,
-) -> optax.GradientTransformation:
-  """The optax chain of `config.optim`; decay spares vectors and scalars.
-
-  'adam' adds the decay to the gradient (the authors' choice), 'adamw' to the
-  update, 'sgd' to the gradient.
-
-  Raises:
-    UsageError: an unknown optimiser.
-  """
-  optim, rate = config.optim, schedule(config)
-
-  def is_matrix(params):
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-  decay = optax.add_decayed_weights(optim.weight_decay, is_matrix)
-  known = {
-    'adam': lambda: optax.chain(decay, optax.adam(rate)),
-    'adamw': lambda: optax.adamw(
-      rate, weight_decay=optim.weight_decay, mask=is_matrix
-    ),
-    'sgd': lambda: optax.chain(
-      decay, optax.sgd(rate, momentum=optim.momentum, nesterov=True)
-    ),
-  }
-  if optim.name not in known:
-    raise errors.unknown('optim.name', optim.name, known)
-  parts = [known[optim.name]()]
-  if optim.clip_norm:
-    parts.insert(0, optax.clip_by_global_norm(optim.clip_norm))
-  return optax.chain(*parts)
-
-
-def model(config, *, mean, std, axis_name: str | None) -> embedder.Embedder:
-  """The network of `config.model`.
-
-  Args:
-    config: the run's.
-    mean: one value a channel, on the scale [0, 1].
-    std: likewise.
-    axis_name: device axis of batch norm, or None on one device.
-
-  Raises:
-    UsageError: an unknown name.
-  """
-  if config.model.dtype not in DTYPES:
-    raise errors.unknown('model.dtype', config.model.dtype, DTYPES)
-  return embedder.build(
-    config.model.name,
-    width=config.model.width,
-    stem=config.model.stem,
-    embedding_dim=config.model.embedding_dim,
-    channels=config.data.channels,
-    normalize=config.model.normalize,
-    zero_init=config.model.zero_init,
-    dtype=DTYPES[config.model.dtype],
-    axis_name=axis_name,
-    mean=mean,
-    std=std,
   )
 
 

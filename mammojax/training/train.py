@@ -25,6 +25,8 @@ from mammojax.training import (
   factory,
   inputs,
   loop,
+  networks,
+  optimizers,
   parallel,
   signals,
   steps,
@@ -111,11 +113,11 @@ class Trainer:
   def _build_model(self):
     config = self.config
     mean, std = _pixel_statistics(self.images, self.rows, config.data.region)
-    build = functools.partial(factory.model, config, mean=mean, std=std)
+    build = functools.partial(networks.model, config, mean=mean, std=std)
     # Parameters are made outside the device transform, where no axis exists.
     state = state_lib.create(
       build(axis_name=None),
-      factory.optimizer(config),
+      optimizers.optimizer(config),
       factory.margins(
         config,
         steps_per_epoch=max(len(self.rows) // self.sampler.batch_size, 1),
@@ -171,7 +173,7 @@ class Trainer:
         ),
         devices=self.devices,
         step_fn=self.step_fn,
-        rate_fn=factory.schedule(config),
+        rate_fn=optimizers.schedule(config),
         validate_fn=self._validate if self.validation_protocol else None,
         saved=saved,
         workdir=self.workdir,

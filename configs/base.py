@@ -45,6 +45,14 @@ def _data():
   data.on_bad = 'stop'
   # Memory for decoded images in MiB.
   data.cache_mb = 2048
+  # Who trains and who tests: '' (the split column, or by hash where there is
+  # none), 'column', 'hash', 'shuffled' or 'stratified' by diagnosis.
+  data.split_rule = ''
+  # Of shuffled and stratified: train, validation, test; and their order.
+  data.split_fractions = (0.7, 0.1, 0.2)
+  data.split_seed = 0
+  # Keep the table's own test rows and share out the rest.
+  data.keep_test = False
   # Number of subject-disjoint folds, 0 for none, and the one to test on; -1
   # runs them all, each in a folder of its own, and pools their queries.
   data.num_folds = 0

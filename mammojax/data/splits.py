@@ -1,4 +1,4 @@
-"""Which subjects train, which choose, which test: by hash, never by image.
+"""Which subjects train, which choose, which test: never by image.
 
     >>> from mammojax.data import splits
     >>> splits.sha256_bucket('HAM_0000000')
@@ -6,19 +6,27 @@
     >>> list(splits.assign(['HAM_0000000']))
     ['train']
 
-The rule needs no stored list and no seed: the same subject falls on the same
-side in every table, on every machine, and when more images arrive.
+The rule by hash needs no stored list and no seed: the same subject falls on the
+same side in every table, on every machine, and when more images arrive. The
+other rules of `divided` share out the subjects of one table.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import hashlib
+import math
 
 import numpy as np
 import pandas as pd
 
 from mammojax import errors
+from mammojax.data import strata
 
 NAMES = ('train', 'validation', 'test')
+RULES = ('', 'column', 'hash', 'shuffled', 'stratified')
+# Of the seven, one and two tenths of the rule by hash.
+FRACTIONS = (0.7, 0.1, 0.2)
+# Fractions are taken to a millionth.
+_PARTS = 1_000_000
 _SHOWN = 20
 
 
@@ -140,7 +148,92 @@ def _rows(rows: list[int]) -> str:
   return shown + (f' and {len(rows) - 5} more' if len(rows) > 5 else '')
 
 
-def with_folds(frame: pd.DataFrame, num_folds: int, test_fold: int):
+def divided(
+  frame: pd.DataFrame,
+  rule: str = '',
+  *,
+  fractions: Sequence[float] = FRACTIONS,
+  seed: int = 0,
+  keep_test: bool = False,
+) -> pd.DataFrame:
+  """The table split by a rule.
+
+  '' and 'column' leave the split as `table.read` gave it, 'hash' is `assign`,
+  'shuffled' and 'stratified' deal the subjects out by `strata.divide`: to the
+  fractions of all images, or of the images of every diagnosis (rows without
+  one are a class of their own).
+
+  Args:
+    frame: one row an image: `subject`, `split` and, for 'stratified',
+      `diagnosis`.
+    rule: one of `RULES`.
+    fractions: of 'shuffled' and 'stratified': the shares of train, validation
+      and test; they add up to 1.
+    seed: of 'shuffled' and 'stratified'.
+    keep_test: the test rows of the table stay, and the fractions, that of the
+      test being 0, share out the rest.
+
+  Returns:
+    A copy of the table.
+
+  Raises:
+    UsageError: an unknown rule, fractions that do not fit, no diagnosis.
+    IntegrityError: a subject in two splits.
+  """
+  if rule not in RULES:
+    raise errors.unknown('data.split_rule', rule, RULES)
+  names = frame['split'].to_numpy(object).copy()
+  if rule == 'hash':
+    names = assign(frame['subject'])
+  elif rule in ('shuffled', 'stratified'):
+    weights = _weights(fractions, keep_test)
+    rest = names != 'test' if keep_test else np.ones(len(frame), bool)
+    part = _dealt(frame[rest], rule, weights, seed)
+    names[rest] = np.array(NAMES, dtype=object)[part]
+  divided_frame = frame.assign(split=names)
+  check_disjoint(divided_frame)
+  return divided_frame
+
+
+def _weights(fractions: Sequence[float], keep_test: bool) -> list[int]:
+  shares = [float(share) for share in fractions]
+  fits = len(shares) == len(NAMES) and all(0 <= share <= 1 for share in shares)
+  if not fits or not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
+    raise errors.UsageError(
+      'data.split_fractions must be the shares of train, validation and test'
+      f' and add up to 1, got {tuple(fractions)}.'
+    )
+  if keep_test and shares[2]:
+    raise errors.UsageError(
+      'data.keep_test keeps the test rows of the table, so the share of the'
+      f' test in data.split_fractions must be 0.0, got {shares[2]}.'
+    )
+  return [round(share * _PARTS) for share in shares]
+
+
+def _dealt(
+  frame: pd.DataFrame, rule: str, weights: Sequence[int], seed: int
+) -> np.ndarray:
+  """int64[n]: the part of each image, by one of the two rules that deal."""
+  classes = [''] * len(frame)
+  if rule == 'stratified':
+    classes = frame['diagnosis'].tolist()
+    if not any(classes):
+      raise errors.UsageError(
+        "data.split_rule='stratified' needs a diagnosis, and the table has"
+        " none. Map data.columns.diagnosis, or use 'shuffled'."
+      )
+  return strata.divide(frame['subject'], classes, weights, seed)
+
+
+def with_folds(
+  frame: pd.DataFrame,
+  num_folds: int,
+  test_fold: int,
+  *,
+  rule: str = '',
+  seed: int = 0,
+) -> pd.DataFrame:
   """The table split for one turn of a cross-validation by subject.
 
   The test split is the fold; of the other subjects every eighth, by a hash of
@@ -151,22 +244,36 @@ def with_folds(frame: pd.DataFrame, num_folds: int, test_fold: int):
     frame: one row an image.
     num_folds: at least 2.
     test_fold: 0 .. num_folds - 1.
+    rule: '' and 'hash' make folds by `fold`; 'shuffled' and 'stratified' make
+      equal ones by `strata.divide`, see `divided`.
+    seed: of 'shuffled' and 'stratified'.
 
   Returns:
     A copy of the table.
 
   Raises:
-    UsageError: a fold that does not exist.
+    UsageError: a fold that does not exist, or a rule that makes none.
   """
+  if rule not in RULES:
+    raise errors.unknown('data.split_rule', rule, RULES)
+  if rule == 'column':
+    raise errors.UsageError(
+      "data.num_folds replaces the split column: data.split_rule='column' and"
+      ' folds cannot both be had.'
+    )
   if num_folds < 2 or not 0 <= test_fold < num_folds:
     raise errors.UsageError(
       f'data.fold must be 0 to data.num_folds - 1, got {test_fold} of '
       f'{num_folds} folds.'
     )
   subjects = frame['subject'].tolist()
+  if rule in ('shuffled', 'stratified'):
+    folds = _dealt(frame, rule, [1] * num_folds, seed)
+  else:
+    folds = fold(subjects, num_folds)
   chooses = np.array(
     [sha256_bucket(f'validation:{s}', 8) == 0 for s in subjects]
   )
   names = np.where(chooses, 'validation', 'train').astype(object)
-  names[fold(subjects, num_folds) == test_fold] = 'test'
+  names[folds == test_fold] = 'test'
   return frame.assign(split=names)

@@ -53,6 +53,7 @@ def read(
   columns: Mapping[str, str] | None = None,
   on_bad: str = 'stop',
   threads: int = 2,
+  needs_split: bool = False,
 ) -> tuple[pd.DataFrame, readers.Store]:
   """Reads a table and decodes every image of it once.
 
@@ -66,6 +67,7 @@ def read(
     on_bad: 'stop', or 'skip': broken images are set aside and exact duplicate
       rows merged, each with a warning.
     threads: images decoded at once.
+    needs_split: refuse a table without a split column.
 
   Returns:
     (frame as in the module, store of its images).
@@ -81,6 +83,12 @@ def read(
     raise errors.unknown('on_bad', on_bad, ON_BAD)
   table = pathlib.Path(path)
   frame, has_split = _canonical(records.read(table), table, columns or {})
+  if needs_split and not has_split:
+    raise errors.DataError(
+      f'The table {str(table)!r} says nowhere which rows train and which test:'
+      ' give it a column split, map data.columns.split, or choose another'
+      ' data.split_rule.'
+    )
   problems = checks.Problems(f'The table {str(table)!r}')
   _check_values(frame, has_split, problems)
   checks.check_identities(frame, problems)

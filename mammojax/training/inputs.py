@@ -46,9 +46,9 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
     root=data.root,
     columns=data.columns.to_dict(),
     on_bad=data.on_bad,
+    needs_split=data.split_rule == 'column' or data.keep_test,
   )
-  if data.num_folds:
-    frame = splits.with_folds(frame, data.num_folds, data.fold)
+  frame = _split(data, frame)
   images = table_images.TableImages(
     frame,
     store,
@@ -60,6 +60,24 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
   )
   images.preload()
   return images
+
+
+def _split(data, frame):
+  """The table with the split column that `config.data` asks for."""
+  options = {'rule': data.split_rule, 'seed': data.split_seed}
+  if not data.num_folds:
+    return splits.divided(
+      frame,
+      fractions=data.split_fractions,
+      keep_test=data.keep_test,
+      **options,
+    )
+  if data.keep_test:
+    raise errors.UsageError(
+      'data.num_folds makes every subject a test subject once;'
+      ' data.keep_test cannot keep others.'
+    )
+  return splits.with_folds(frame, data.num_folds, data.fold, **options)
 
 
 def sampler(config, images, rows: np.ndarray) -> samplers.SubjectBatches:

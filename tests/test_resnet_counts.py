@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mammojax.models import embedder
+from mammojax import errors
+from mammojax.models import embedder, freezing, resnet
 
 
 def count(tree):
@@ -89,3 +90,21 @@ def test_counts_with_a_top_are_those_of_torchvision(
   top = 1000 * (features + 1)
   assert count(shapes['params']) + top == published
   assert count(shapes['batch_stats']) == statistics
+
+
+# Keras states all values together, running statistics among them: 25,636,712
+# with a dense top for 1,000 classes.
+def test_resnet50_of_keras_has_the_counts_of_keras():
+  model = resnet.ResNet((3, 4, 6, 3), block=resnet.Bottleneck, style='keras')
+  shapes = jax.eval_shape(
+    lambda k: model.init(k, jnp.zeros((1, 64, 64, 3)), train=False),
+    jax.random.key(0),
+  )
+  assert sum(freezing.count(shapes)) + 1000 * 2049 == 25_636_712
+  assert freezing.count(shapes) == (23_534_592, 53_120)
+
+
+def test_unknown_style_is_refused():
+  model = resnet.ResNet((1,), width=2, style='kears')
+  with pytest.raises(errors.UsageError, match="mean 'keras'"):
+    model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)

@@ -1,22 +1,24 @@
-"""Residual networks in flax linen, with the arithmetic of torchvision.
+"""Residual networks in flax linen, with the arithmetic of torchvision or Keras.
 
 A backbone maps float32[b, h, w, c] to float32[b, f]: the mean over the last
 feature map. Padding is explicit, so that sizes and alignment agree with
-published weights; convolutions have no bias.
+published weights.
 
     model = resnet.ResNet((2, 2, 2, 2), width=64)          # ResNet18
+    model = resnet.ResNet(                   # ResNet50, as Keras publishes it
+      (3, 4, 6, 3), block=resnet.Bottleneck, style='keras')
     variables = model.init(key, images, train=False)
     features = model.apply(variables, images, train=False)  # [b, 512]
 
 Source: He et al., 2016, arXiv:1512.03385, sections 3.3 and 4.1; the blocks of
-torchvision 0.15 (the stride of a bottleneck is on its 3x3 convolution).
+torchvision 0.15, or those of Keras 3, applications/resnet (see STYLES).
 Differs: the running variance is that of the batch, divided by n; torch
 divides by n - 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax
@@ -26,6 +28,28 @@ from mammojax import errors
 from mammojax.models import convolution, pooling
 
 STEMS = ('imagenet', 'cifar')
+
+
+class Style(NamedTuple):
+  """Where published residual networks differ.
+
+  Attributes:
+    strided: the convolution of a bottleneck that has its stride, 1 or 2.
+    use_bias: whether convolutions add a bias.
+    epsilon: of batch norm.
+    momentum: share of a running statistic that stays at each step.
+  """
+
+  strided: int
+  use_bias: bool
+  epsilon: float
+  momentum: float
+
+
+STYLES: Mapping[str, Style] = {
+  'torchvision': Style(2, False, 1e-5, 0.9),
+  'keras': Style(1, True, 1.001e-5, 0.99),
+}
 
 
 def norm(
@@ -54,6 +78,7 @@ class BasicBlock(nn.Module):
     norm: makes a batch norm from a name and an optional scale_init.
     zero_init: start the last scale at 0, so that the block is its shortcut.
     dtype: of the convolutions.
+    style: of STYLES.
   """
 
   features: int
@@ -61,13 +86,14 @@ class BasicBlock(nn.Module):
   norm: Any
   zero_init: bool = False
   dtype: Any = jnp.float32
+  style: Style = STYLES['torchvision']
 
   expansion = 1
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [b, h, w, c] to [b, h / stride, w / stride, features]."""
-    conv = functools.partial(convolution.Conv, dtype=self.dtype)
+    conv = _conv(self)
     y = conv(self.features, 3, self.stride, name='conv1')(x)
     y = nn.relu(self.norm(name='norm1')(y))
     y = conv(self.features, 3, name='conv2')(y)
@@ -81,10 +107,11 @@ class Bottleneck(nn.Module):
   Attributes:
     features: channels of the inner convolutions; the result has four times
       as many.
-    stride: of the 3x3 convolution and of the projection.
+    stride: of the convolution that the style names and of the projection.
     norm: makes a batch norm from a name and an optional scale_init.
     zero_init: start the last scale at 0, so that the block is its shortcut.
     dtype: of the convolutions.
+    style: of STYLES.
   """
 
   features: int
@@ -92,16 +119,20 @@ class Bottleneck(nn.Module):
   norm: Any
   zero_init: bool = False
   dtype: Any = jnp.float32
+  style: Style = STYLES['torchvision']
 
   expansion = 4
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [b, h, w, c] to [b, h / stride, w / stride, 4 features]."""
-    conv = functools.partial(convolution.Conv, dtype=self.dtype)
-    y = conv(self.features, 1, name='conv1')(x)
+    conv = _conv(self)
+    first, second = (
+      self.stride if self.style.strided == number else 1 for number in (1, 2)
+    )
+    y = conv(self.features, 1, first, name='conv1')(x)
     y = nn.relu(self.norm(name='norm1')(y))
-    y = conv(self.features, 3, self.stride, name='conv2')(y)
+    y = conv(self.features, 3, second, name='conv2')(y)
     y = nn.relu(self.norm(name='norm2')(y))
     y = conv(self.features * self.expansion, 1, name='conv3')(y)
     y = self.norm(name='norm3', scale_init=_last_scale(self.zero_init))(y)
@@ -113,15 +144,20 @@ def _last_scale(zero_init: bool) -> Any:
   return nn.initializers.zeros if zero_init else nn.initializers.ones
 
 
+def _conv(block: BasicBlock | Bottleneck) -> Any:
+  """A maker of the convolutions of a block."""
+  return functools.partial(
+    convolution.Conv, dtype=block.dtype, use_bias=block.style.use_bias
+  )
+
+
 def _shortcut(
   block: BasicBlock | Bottleneck, x: jax.Array, shape: tuple[int, ...]
 ) -> jax.Array:
   """The input, or its 1x1 projection where the block changes its shape."""
   if x.shape == shape:
     return x
-  conv = convolution.Conv(
-    shape[-1], 1, block.stride, dtype=block.dtype, name='conv_shortcut'
-  )
+  conv = _conv(block)(shape[-1], 1, block.stride, name='conv_shortcut')
   return block.norm(name='norm_shortcut')(conv(x))
 
 
@@ -140,6 +176,7 @@ class ResNet(nn.Module):
       the result are float32.
     axis_name: device axis over which batch statistics are averaged in
       training; None on one device.
+    style: 'torchvision' or 'keras'; see STYLES.
   """
 
   stage_sizes: Sequence[int]
@@ -149,6 +186,7 @@ class ResNet(nn.Module):
   zero_init: bool = False
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  style: str = 'torchvision'
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -163,13 +201,20 @@ class ResNet(nn.Module):
       float32[b, width * 2^(stages - 1) * expansion].
 
     Raises:
-      UsageError: at trace time, if the stem is unknown.
+      UsageError: at trace time, if the stem or the style is unknown.
       ValueError: at trace time, if x does not have four axes.
     """
     if x.ndim != 4:
       raise ValueError(f'images must be [b, h, w, c], got {x.shape}.')
-    make_norm = norm(train, dtype=self.dtype, axis_name=self.axis_name)
-    x = self._stem(x, make_norm)
+    if self.style not in STYLES:
+      raise errors.unknown('style', self.style, STYLES)
+    style = STYLES[self.style]
+    make_norm = functools.partial(
+      norm(train, dtype=self.dtype, axis_name=self.axis_name),
+      epsilon=style.epsilon,
+      momentum=style.momentum,
+    )
+    x = self._stem(x, make_norm, style)
     for stage, blocks in enumerate(self.stage_sizes):
       for number in range(blocks):
         x = self.block(
@@ -178,17 +223,23 @@ class ResNet(nn.Module):
           norm=make_norm,
           zero_init=self.zero_init,
           dtype=self.dtype,
+          style=style,
           name=f'stage{stage + 1}_block{number + 1}',
         )(x)
     return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
 
-  def _stem(self, x: jax.Array, make_norm: Any) -> jax.Array:
+  def _stem(self, x: jax.Array, make_norm: Any, style: Style) -> jax.Array:
     """The layers in front of the first stage."""
     if self.stem not in STEMS:
       raise errors.unknown('stem', self.stem, STEMS)
     size, stride = (7, 2) if self.stem == 'imagenet' else (3, 1)
     x = convolution.Conv(
-      self.width, size, stride, dtype=self.dtype, name='conv_stem'
+      self.width,
+      size,
+      stride,
+      dtype=self.dtype,
+      use_bias=style.use_bias,
+      name='conv_stem',
     )(x)
     x = make_norm(name='norm_stem')(x)
     # relu and maximum commute; the pooled map is four times smaller.

@@ -41,6 +41,10 @@ def _data():
   data.root = ''
   # How a picture meets a square: 'pad', 'crop' or 'stretch'.
   data.fit = 'pad'
+  # What the network is fed: 'learned' (mean and spread of the training images),
+  # or what published weights expect: 'keras_caffe' (VGG16, ResNet50),
+  # 'keras_tf' (InceptionV3), 'torchvision'.
+  data.input = 'learned'
   # 'stop' at an image that cannot be read, or 'skip' up to 1 % of them.
   data.on_bad = 'stop'
   # Memory for decoded images in MiB.

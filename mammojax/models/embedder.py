@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import heads, resnet
+from mammojax.models import conventions, heads, resnet
 
 MODELS: Mapping[str, Any] = {
   'resnet18': functools.partial(
@@ -38,12 +38,14 @@ class Embedder(nn.Module):
     head: maps float32[b, f] to float32[b, d].
     mean: one value a channel, on the scale [0, 1].
     std: one value a channel, above 0.
+    order: of the channels, see `conventions.Scaling`.
   """
 
   backbone: nn.Module
   head: nn.Module
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  order: tuple[int, ...] = ()
 
   def __call__(self, images: jax.Array, train: bool) -> jax.Array:
     """Embeddings of a batch of images.
@@ -59,13 +61,8 @@ class Embedder(nn.Module):
       ValueError: at trace time, if the images do not have one channel for
         each value of `mean`.
     """
-    if images.ndim != 4 or images.shape[-1] != len(self.mean):
-      raise ValueError(
-        f'images must be [b, h, w, {len(self.mean)}], got {images.shape}.'
-      )
-    mean = jnp.asarray(self.mean, images.dtype)
-    std = jnp.asarray(self.std, images.dtype)
-    x = (images - mean[None, None, None]) / std[None, None, None]
+    scaling = conventions.Scaling(self.mean, self.std, self.order)
+    x = conventions.apply(images, scaling)
     return self.head(self.backbone(x, train))
 
 
@@ -82,6 +79,7 @@ def build(
   axis_name: str | None = None,
   mean: Sequence[float] = (0.5,),
   std: Sequence[float] = (0.25,),
+  order: Sequence[int] = (),
 ) -> Embedder:
   """The network of a name, ready for `init` and `apply`.
 
@@ -97,6 +95,7 @@ def build(
     axis_name: device axis over which batch norm is synchronised.
     mean: one value a channel, or one for all.
     std: one value a channel, or one for all; above 0.
+    order: of the channels, see `conventions.Scaling`.
 
   Returns:
     Embedder.
@@ -125,7 +124,7 @@ def build(
     axis_name=axis_name,
   )
   head = heads.EmbeddingHead(embedding_dim, normalize)
-  return Embedder(backbone, head, mean, std)
+  return Embedder(backbone, head, mean, std, tuple(order))
 
 
 def _per_channel(

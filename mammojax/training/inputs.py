@@ -10,6 +10,10 @@ from mammojax import errors
 from mammojax.data import images as table_images
 from mammojax.data import imageset, phantom, pipeline, samplers, splits, table
 from mammojax.metrics import protocols
+from mammojax.models import conventions
+
+# Training images from which the mean and spread of pixels are measured.
+_SAMPLE = 512
 
 
 def cache_folder(name: str) -> str:
@@ -91,6 +95,42 @@ def sampler(config, images, rows: np.ndarray) -> samplers.SubjectBatches:
     with_replacement=config.sampler.with_replacement,
     min_images=config.sampler.min_images,
   )
+
+
+def scaling(
+  config: ml_collections.ConfigDict,
+  images: imageset.ImageSet,
+  rows: np.ndarray,
+) -> conventions.Scaling:
+  """What is done to the channels of the images, of `config.data.input`.
+
+  Args:
+    config: the run's.
+    images: of the run.
+    rows: int64[n], the training images; 'learned' measures up to 512 of them,
+      spread evenly.
+
+  Returns:
+    Scaling.
+
+  Raises:
+    UsageError: an unknown convention, or one that the channels do not fit.
+    DataError: training images without contrast.
+  """
+  name = config.data.input
+  conventions.check(name, images.channels)
+  if name in conventions.PUBLISHED:
+    return conventions.scaling(name, images.channels)
+  pick = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)
+  sample = images.images(rows[pick], config.data.region)
+  mean = sample.mean(axis=(0, 1, 2), dtype=np.float64)
+  std = sample.std(axis=(0, 1, 2), dtype=np.float64)
+  if not (std > 0).all():
+    raise errors.DataError(
+      f'The training images have no contrast: channel spread {std.tolist()}. '
+      'Look at the images and at data.region.'
+    )
+  return conventions.Scaling(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 class Region:

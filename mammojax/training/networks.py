@@ -8,13 +8,16 @@ from mammojax.models import embedder
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
-def model(config, *, mean, std, axis_name: str | None) -> embedder.Embedder:
+def model(
+  config, *, mean, std, order=(), axis_name: str | None
+) -> embedder.Embedder:
   """The network of `config.model`.
 
   Args:
     config: the run's.
     mean: one value a channel, on the scale [0, 1].
     std: likewise.
+    order: of the channels, see `conventions.Scaling`.
     axis_name: device axis of batch norm, or None on one device.
 
   Raises:
@@ -34,4 +37,5 @@ def model(config, *, mean, std, axis_name: str | None) -> embedder.Embedder:
     axis_name=axis_name,
     mean=mean,
     std=std,
+    order=order,
   )

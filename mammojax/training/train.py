@@ -36,8 +36,6 @@ from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
 
 _LOG = logging.getLogger(__name__)
-# Training images from which the mean and spread of pixels are measured.
-_SAMPLE = 512
 
 
 def run(
@@ -112,8 +110,8 @@ class Trainer:
 
   def _build_model(self):
     config = self.config
-    mean, std = _pixel_statistics(self.images, self.rows, config.data.region)
-    build = functools.partial(networks.model, config, mean=mean, std=std)
+    scaling = inputs.scaling(config, self.images, self.rows)
+    build = functools.partial(networks.model, config, **scaling._asdict())
     # Parameters are made outside the device transform, where no axis exists.
     state = state_lib.create(
       build(axis_name=None),
@@ -246,17 +244,3 @@ class Trainer:
       )
       workdirs.atomic_write_json(self.workdir / 'metrics.json', results)
     return results
-
-
-def _pixel_statistics(images, rows, region):
-  """Mean and standard deviation of each channel over training images."""
-  pick = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)
-  sample = images.images(rows[pick], region)
-  mean = sample.mean(axis=(0, 1, 2), dtype=np.float64)
-  std = sample.std(axis=(0, 1, 2), dtype=np.float64)
-  if not (std > 0).all():
-    raise errors.DataError(
-      f'The training images have no contrast: channel spread {std.tolist()}. '
-      'Look at the images and at data.region.'
-    )
-  return tuple(mean.tolist()), tuple(std.tolist())

@@ -13,10 +13,26 @@ import pathlib
 import types
 
 from mammojax import errors
-from mammojax.data.catalog import entry, mini_mias, published
+from mammojax.data.catalog import (
+  cbis_ddsm,
+  cbis_npy,
+  embed,
+  entry,
+  inbreast,
+  mini_mias,
+  published,
+  rsna_mammo,
+  vindr_mammo,
+)
 
 DATASETS: Mapping[str, types.ModuleType] = {
+  'cbis_ddsm': cbis_ddsm,
+  'cbis_npy': cbis_npy,
+  'embed': embed,
+  'inbreast': inbreast,
   'mini_mias': mini_mias,
+  'rsna_mammo': rsna_mammo,
+  'vindr_mammo': vindr_mammo,
 }
 
 

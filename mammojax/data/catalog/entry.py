@@ -20,8 +20,6 @@ from mammojax import errors
 from mammojax.data import splits, table
 
 CANONICAL = (*table.REQUIRED, *table.OPTIONAL)
-# One training subject in so many chooses checkpoints.
-_VALIDATION = 8
 
 
 class Entry(NamedTuple):
@@ -109,22 +107,23 @@ def make(frame: pd.DataFrame, notes: Sequence[str], terms: str) -> Entry:
   return Entry(frame, list(notes), terms)
 
 
-def with_validation(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def with_validation(
+  frame: pd.DataFrame, one_in: int = 8
+) -> tuple[pd.DataFrame, str]:
   """Takes validation subjects out of a published training split.
 
   By a hash of the subject, so that it stays the same when images are added.
 
   Args:
     frame: columns `subject` and `split`, of 'train' and 'test'.
+    one_in: one training subject in so many chooses checkpoints.
 
   Returns:
-    (a copy with one training subject in eight as 'validation', the note).
+    (a copy with those subjects as 'validation', the note).
   """
   train = frame['split'] == 'train'
   chosen = train & frame['subject'].map(
-    lambda subject: (
-      splits.sha256_bucket(f'validation:{subject}', _VALIDATION) == 0
-    )
+    lambda subject: splits.sha256_bucket(f'validation:{subject}', one_in) == 0
   )
   frame = frame.assign(split=frame['split'].mask(chosen, 'validation'))
   taken, of = (frame.loc[rows, 'subject'].nunique() for rows in (chosen, train))

@@ -87,11 +87,22 @@ def _data():
 
 def _sampler():
   sampler = ml_collections.ConfigDict()
+  # 'subjects' (P subjects x K images), random 'pairs' or 'triplets', plain
+  # epochs ('shuffle'), or with as many images of each label: 'balanced'
+  # batches, epochs that 'oversample' or 'undersample'.
+  sampler.name = 'subjects'
+  # What is learnt, and balanced: 'subject' or 'diagnosis'.
+  sampler.label = 'subject'
+  # Images of a batch of all samplers but 'subjects'.
+  sampler.batch_size = 64
+  # Of pairs and triplets: 'all' pairs of the batch count, or those 'drawn'.
+  sampler.relate = 'all'
+  # Of 'subjects': P and K.
   sampler.subjects_per_batch = 16
   sampler.images_per_subject = 4
-  # Draw a subject's images with replacement when it has too few.
+  # Of 'subjects': draw images with replacement when there are too few.
   sampler.with_replacement = False
-  # Subjects with fewer images take no part in training.
+  # Of 'subjects': those with fewer images take no part in training.
   sampler.min_images = 1
   # What two copies of one image in a batch are: 'ignored' or 'positive'.
   sampler.same_item = 'ignored'

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from mammojax import errors
 
 SAME_ITEM = ('ignored', 'positive')
-SAME_GROUP = ('kept', 'ignored')
+SAME_GROUP = ('kept', 'ignored', 'only')
 
 
 @functools.partial(
@@ -40,7 +40,8 @@ class Relation:
     same_item: what two rows of one image are, when it occurs twice (drawn
       with replacement, each copy augmented on its own): 'ignored', or
       'positive' for any two different rows. Needs both rows in one batch.
-    same_group: 'ignored' drops pairs that share a group.
+    same_group: 'ignored' drops pairs that share a group; 'only' drops all
+      others, see `drawn`.
   """
 
   label: jax.Array
@@ -145,10 +146,32 @@ def masks(
     columns = jnp.arange(gallery.label.shape[0], dtype=jnp.int32)
     is_self = anchor_row[:, None] == columns[None, :]
   exists &= ~is_self
-  if anchor.same_group == 'ignored':
+  if anchor.same_group != 'kept':
     if anchor.group is None or gallery.group is None:
       raise ValueError(
-        "same_group='ignored' needs a group for anchors and gallery."
+        f'same_group={anchor.same_group!r} needs a group for anchors and '
+        'gallery.'
       )
-    exists &= anchor.group[:, None] != gallery.group[None, :]
+    is_same_group = anchor.group[:, None] == gallery.group[None, :]
+    exists &= is_same_group == (anchor.same_group == 'only')
   return exists & is_same_label, exists & ~is_same_label
+
+
+def drawn(relation: Relation, position: jax.Array, size: int) -> Relation:
+  """Leaves of all pairs those within one drawn tuple of the batch.
+
+  For batches of pairs (size 2) or triplets (size 3) that lie one after
+  another. Of a triplet a, p, n the loss then sees (a, p, n) and, with the
+  roles of a and p exchanged, (p, a, n).
+
+  Args:
+    relation: of this device's rows.
+    position: int32[b], the row of the global batch.
+    size: rows of a tuple.
+
+  Returns:
+    The relation with tuples as groups.
+  """
+  return dataclasses.replace(
+    relation, group=position // size, same_group='only'
+  )

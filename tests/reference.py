@@ -60,6 +60,8 @@ def masks(
       continue
     if same_group == 'ignored' and group[i] == gallery_group[j]:
       continue
+    if same_group == 'only' and group[i] != gallery_group[j]:
+      continue
     if int(label[i]) == int(gallery_label[j]):
       positive[i, j] = True
     else:

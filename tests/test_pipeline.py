@@ -81,7 +81,7 @@ def test_a_batch_holds_what_its_rows_say(image_set):
     batch['image'][:, 1, 1, 0], batch['row'] * 1000 / 65535, atol=1e-6
   )
   for row, label in zip(batch['row'], batch['label'], strict=True):
-    assert source.subjects[label] == frame['subject'][row]
+    assert source.names[label] == frame['subject'][row]
   same_item = batch['item'][:, None] == batch['item']
   want = batch['row'][:, None] // 2 == batch['row'] // 2
   np.testing.assert_array_equal(same_item, want)

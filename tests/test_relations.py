@@ -11,7 +11,7 @@ import reference
 from mammojax import errors, relations
 
 SAME_ITEM = ('ignored', 'positive')
-SAME_GROUP = ('kept', 'ignored')
+SAME_GROUP = ('kept', 'ignored', 'only')
 
 
 def _rows(rng, count):
@@ -184,8 +184,8 @@ def test_a_mask_that_is_not_boolean_is_refused():
 @pytest.mark.parametrize(
   'rule, wrong, known',
   [
-    ('same_item', 'ignore', ('ignored', 'positive')),
-    ('same_group', 'keep', ('kept', 'ignored')),
+    ('same_item', 'ignore', SAME_ITEM),
+    ('same_group', 'keep', SAME_GROUP),
   ],
 )
 def test_an_unknown_rule_lists_the_known_ones(rule, wrong, known):
@@ -217,9 +217,20 @@ def test_a_list_of_labels_is_refused():
     relations.as_relation([0, 0, 1], 3)
 
 
-def test_the_group_rule_without_groups_is_refused():
-  relation = relations.Relation(
-    label=np.zeros(4, np.int32), same_group='ignored'
-  )
+@pytest.mark.parametrize('rule', ['ignored', 'only'])
+def test_the_group_rule_without_groups_is_refused(rule):
+  relation = relations.Relation(label=np.zeros(4, np.int32), same_group=rule)
   with pytest.raises(ValueError, match='group'):
     relations.masks(relation, relation)
+
+
+@pytest.mark.parametrize('size', [2, 3], ids=['pairs', 'triplets'])
+def test_drawn_relates_the_rows_of_one_tuple(size):
+  position = np.arange(24, 36, dtype=np.int32)
+  label = (np.arange(12) % size == size - 1).astype(np.int32)
+  relation = relations.drawn(relations.Relation(label=label), position, size)
+  positive, negative = _masks(relation, relation)
+  for i, j in itertools.product(range(12), repeat=2):
+    together = i // size == j // size and i != j
+    assert positive[i, j] == (together and label[i] == label[j])
+    assert negative[i, j] == (together and label[i] != label[j])

@@ -46,8 +46,8 @@ class BatchSource:
   """A grain random access source whose item s is the batch of step s.
 
   Attributes:
-    labels: int32[n], dense subject of each training image.
-    subjects: str[u], the subject of each label.
+    labels: int32[n], dense label of each training image.
+    names: str[u], what each label stands for, by default the subject.
   """
 
   def __init__(
@@ -57,6 +57,7 @@ class BatchSource:
     sampler: Sampler,
     num_steps: int,
     *,
+    label: str = 'subject',
     process_index: int = 0,
     process_count: int = 1,
   ):
@@ -66,8 +67,9 @@ class BatchSource:
       images: where pixels come from.
       rows: int64[n], the training images as positions in `images.frame`.
       sampler: gives positions in `rows`; it was made with the labels
-        `dense_ids(images.frame['subject'][rows])[0]`.
+        `dense_ids(images.frame[label][rows])[0]`.
       num_steps: length of the run.
+      label: the column that is learnt.
       process_index: which share to read.
       process_count: number of shares.
 
@@ -78,13 +80,13 @@ class BatchSource:
     if size % process_count:
       raise errors.UsageError(
         f'A batch of {size} images cannot be shared equally by'
-        f' {process_count} processes; change subjects_per_batch or'
-        ' images_per_subject so that their product divides.'
+        f' {process_count} processes; change sampler.batch_size, or'
+        ' subjects_per_batch and images_per_subject, so that it divides.'
       )
     self._images = images
     self._rows = np.asarray(rows, np.int64)
     frame = images.frame.iloc[self._rows]
-    self.labels, self.subjects = dense_ids(frame['subject'].tolist())
+    self.labels, self.names = dense_ids(frame[label].tolist())
     self._items, _ = dense_ids(frame['item'].tolist())
     self._sampler = sampler
     self._num_steps = num_steps

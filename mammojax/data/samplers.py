@@ -83,9 +83,7 @@ class SubjectBatches:
 
   def __getitem__(self, step: int) -> np.ndarray:
     """int64[P * K], positions in `labels`, images of a subject together."""
-    if step < 0:
-      raise IndexError(f'step is {step}; it must be 0 or more.')
-    index, offset = divmod(int(step), self.steps_per_pass)
+    index, offset = divmod(check_step(step), self.steps_per_pass)
     with self._lock:
       batches = self._pass(index)
     return batches[offset].copy()
@@ -124,9 +122,7 @@ class SubjectBatches:
 
   def _make_pass(self, index: int) -> np.ndarray:
     """int64[steps_per_pass, P * K]: one pass over the subjects."""
-    rng = np.random.Generator(
-      np.random.Philox(np.random.SeedSequence(self._seed, spawn_key=(index,)))
-    )
+    rng = generator(self._seed, index)
     order = rng.permutation(self.num_subjects)
     images = self._shuffle_images(rng)
     if np.all(self._take == self._num_images):
@@ -196,5 +192,46 @@ def _check_numbers(num_subjects: int, num_images: int, seed: int) -> None:
       f'subjects_per_batch is {num_subjects}: a batch of one subject holds no'
       ' negative pair. Use 2 or more.'
     )
+  check_seed(seed)
+
+
+def check_seed(seed: int) -> int:
+  """The seed; UsageError when it is negative."""
   if seed < 0:
     raise errors.UsageError(f'seed is {seed}; it must be 0 or more.')
+  return seed
+
+
+def check_step(step: int) -> int:
+  """The step; IndexError when it is negative."""
+  if step < 0:
+    raise IndexError(f'step is {step}; it must be 0 or more.')
+  return int(step)
+
+
+def check_batch_size(batch_size: int, multiple: int, what: str) -> None:
+  """Refuses a batch that is empty or cuts a tuple.
+
+  Args:
+    batch_size: images of a batch.
+    multiple: what must divide it.
+    what: what it is made of.
+
+  Raises:
+    UsageError: with the nearest sizes that do.
+  """
+  if batch_size < 1 or batch_size % multiple:
+    below = batch_size // multiple * multiple
+    near = ' or '.join(
+      str(size) for size in (below, below + multiple) if size > 0
+    )
+    raise errors.UsageError(
+      f'sampler.batch_size is {batch_size}; a batch of {what} needs a multiple'
+      f' of {multiple}, such as {near}.'
+    )
+
+
+def generator(seed: int, *key: int) -> np.random.Generator:
+  """Random numbers that depend on the seed and the key alone."""
+  sequence = np.random.SeedSequence(seed, spawn_key=key)
+  return np.random.Generator(np.random.Philox(sequence))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from mammojax import augment, automargin, errors, losses, margin_rules
+from mammojax.training import sampling
 
 
 class LossStats(NamedTuple):
@@ -179,8 +180,7 @@ def micro_batch(config, *, num_devices: int) -> int:
   Raises:
     UsageError: it is below 0 or does not divide the share of a device.
   """
-  size, sampler = config.train.micro_batch, config.sampler
-  batch = sampler.subjects_per_batch * sampler.images_per_subject
+  size, batch = config.train.micro_batch, sampling.batch_size(config)
   share = batch // num_devices
   if size < 0 or (size and share % size):
     raise errors.UsageError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from mammojax import errors
 from mammojax.data import images as table_images
-from mammojax.data import imageset, phantom, pipeline, samplers, splits, table
+from mammojax.data import imageset, phantom, splits, table
 from mammojax.metrics import protocols
 from mammojax.models import conventions
 
@@ -82,19 +82,6 @@ def _split(data, frame):
       ' data.keep_test cannot keep others.'
     )
   return splits.with_folds(frame, data.num_folds, data.fold, **options)
-
-
-def sampler(config, images, rows: np.ndarray) -> samplers.SubjectBatches:
-  """Batches of P subjects x K images over the training rows."""
-  labels, _ = pipeline.dense_ids(images.frame['subject'].iloc[rows].tolist())
-  return samplers.SubjectBatches(
-    labels,
-    subjects_per_batch=config.sampler.subjects_per_batch,
-    images_per_subject=config.sampler.images_per_subject,
-    seed=config.seed,
-    with_replacement=config.sampler.with_replacement,
-    min_images=config.sampler.min_images,
-  )
 
 
 def scaling(

@@ -110,9 +110,9 @@ class Parallel:
     """
     if batch_size % self.num_devices:
       raise errors.UsageError(
-        f'A batch of {batch_size} images (sampler.subjects_per_batch x '
-        f'images_per_subject) cannot be shared equally by {self.num_devices} '
-        'devices. Change the batch, or set parallel.num_devices.'
+        f'A batch of {batch_size} images (see config.sampler) cannot be '
+        f'shared equally by {self.num_devices} devices. Change the batch, or '
+        'set parallel.num_devices.'
       )
 
   def replicate(self, tree: Any) -> Any:

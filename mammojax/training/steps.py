@@ -36,6 +36,7 @@ def train_step(
   augment_fn: Callable[..., jax.Array],
   seed: int,
   same_item: str = 'ignored',
+  tuple_size: int = 0,
   micro_batch: int = 0,
   axis_name: str | None = None,
 ) -> tuple[state_lib.TrainState, TrainMetrics, dict[str, jax.Array]]:
@@ -54,6 +55,8 @@ def train_step(
     augment_fn: (images, key, position int32[b]) -> images.
     seed: of the augmentation.
     same_item: rule of the relation for two copies of one image.
+    tuple_size: rows of the tuples outside which no pair counts, see
+      `relations.drawn`; 0: all pairs count.
     micro_batch: images embedded at a time on this device, see `gradcache`; 0:
       all of them.
     axis_name: device axis to mine across; None on one device.
@@ -67,6 +70,8 @@ def train_step(
   relation = relations.Relation(
     batch['label'], item=batch['item'], same_item=same_item
   )
+  if tuple_size:
+    relation = relations.drawn(relation, batch['position'], tuple_size)
 
   def embed(params, batch_stats, images, key):
     del key

@@ -28,6 +28,7 @@ from mammojax.training import (
   networks,
   optimizers,
   parallel,
+  sampling,
   signals,
   steps,
   transfer,
@@ -95,15 +96,12 @@ class Trainer:
     self.devices = parallel.Parallel(
       config.parallel.transform, config.parallel.num_devices
     )
-    batch_size = (
-      config.sampler.subjects_per_batch * config.sampler.images_per_subject
-    )
-    self.devices.check_batch(batch_size)
+    self.devices.check_batch(sampling.batch_size(config))
     self.images = inputs.image_set(config)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if not len(self.rows):
       raise errors.DataError('The table has no image in the split train.')
-    self.sampler = inputs.sampler(config, self.images, self.rows)
+    self.sampler = sampling.build(config, self.images, self.rows)
     self.test_protocol = inputs.protocol(config, self.images.frame, 'test')
     self._build_model()
     self._build_evaluation()
@@ -138,6 +136,7 @@ class Trainer:
           config, num_devices=self.devices.num_devices
         ),
         same_item=config.sampler.same_item,
+        tuple_size=sampling.tuple_size(config),
       )
     )
     self.embed_fn = evaluate.embedder(build(axis_name=None))
@@ -166,6 +165,7 @@ class Trainer:
           self.rows,
           self.sampler,
           config.train.steps,
+          label=config.sampler.label,
           process_index=jax.process_index(),
           process_count=jax.process_count(),
         ),

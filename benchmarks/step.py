@@ -8,7 +8,15 @@ import numpy as np
 
 from benchmarks import timing
 from configs import base
-from mammojax.training import factory, networks, optimizers, parallel, steps
+from mammojax.training import (
+  factory,
+  margins,
+  networks,
+  objectives,
+  optimizers,
+  parallel,
+  steps,
+)
 from mammojax.training import state as state_lib
 
 BATCH = 64
@@ -30,15 +38,14 @@ def rows() -> list[tuple[str, str]]:
   )
   direction = jnp.asarray(rng.normal(size=(BATCH, 128)), jnp.float32)
 
-  def network_only(embeddings, relation, margins, axis_name):
-    del relation, margins
-    loss = jax.lax.psum(jnp.sum(embeddings * direction), axis_name)
+  def network_only(embeddings, given):
+    loss = jax.lax.psum(jnp.sum(embeddings * direction), given.axis_name)
     zero = jnp.float32(0)
-    return loss, factory.LossStats(zero, zero, None)
+    return loss, objectives.Seen(zero, zero)
 
   sides = {
     'network': _runner(config, devices, batch, network_only),
-    'full': _runner(config, devices, batch, factory.loss(config)),
+    'full': _runner(config, devices, batch, objectives.build(config).score),
   }
   took = timing.interleaved(sides)
   alone = _loss_alone(config)
@@ -55,7 +62,7 @@ def _runner(config, devices, batch, loss_fn):
   state = state_lib.create(
     build(axis_name=None),
     optimizers.optimizer(config),
-    factory.margins(config, steps_per_epoch=1),
+    margins.state(config, steps_per_epoch=1),
     seed=0,
     image_shape=batch['image'].shape[1:],
   )
@@ -85,13 +92,17 @@ def _loss_alone(config):
   rng = np.random.default_rng(1)
   embeddings = jnp.asarray(rng.normal(size=(BATCH, 128)), jnp.float32)
   labels = jnp.asarray(np.repeat(np.arange(16), 4), jnp.int32)
-  margins = factory.margins(config, steps_per_epoch=1)
-  loss_fn = factory.loss(config)
-  graded = jax.jit(
-    jax.value_and_grad(
-      lambda x: loss_fn(x, labels, margins, None), has_aux=True
-    )
+  given = objectives.Given(
+    labels,
+    margins.state(config, steps_per_epoch=1),
+    params={},
+    curriculum=None,
+    memory=None,
+    key=jax.random.key(0),
+    axis_name=None,
   )
+  score = objectives.build(config).score
+  graded = jax.jit(jax.value_and_grad(lambda x: score(x, given), has_aux=True))
   return timing.interleaved({'loss': lambda: graded(embeddings)})['loss']
 
 

@@ -17,6 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = _model()
   config.loss = _loss()
   config.automargin = _automargin()
+  config.curriculum = _curriculum()
+  config.memory = _memory()
   config.optim = _optim()
   config.train = _train()
   config.eval = _eval()
@@ -147,23 +149,87 @@ def _model():
 
 def _loss():
   loss = ml_collections.ConfigDict()
-  # 'adatriplet', 'triplet' or 'contrastive'.
+  # One of training/loss_names.LOSSES.
   loss.name = 'adatriplet'
   # Of adatriplet: 'paper' or 'code'; AutoMargin follows it.
   loss.form = 'paper'
-  # '': the form's own; 'all', 'semihard_region' or 'hard_region'.
+  # Of adatriplet and triplet. '': the form's own, and 'semihard_region'; else
+  # 'all', 'semihard_region' or 'hard_region'.
   loss.selection = ''
   loss.reduction = 'mean'
-  # Of triplet and contrastive; adatriplet is cosine.
+  # Of losses that take one; adatriplet is cosine.
   loss.distance = 'cosine'
   loss.negative_weight = 1.0
   # Margins when AutoMargin is fixed, and where schedules start.
   loss.margin = 0.25
   loss.beta = 0.1
+  # Softplus in place of the hinge, where one negative is chosen.
+  loss.soft = False
   # Of contrastive.
   loss.positive_margin = 0.0
   loss.squared = False
+  # On the lengths of embeddings that are not normalised: '', 'squared_norm',
+  # 'norm_deviation' or 'norm_spread'.
+  loss.penalty = ''
+  loss.penalty_weight = 1e-3
+  loss.options = _loss_options()
   return loss
+
+
+def _loss_options():
+  """What single losses take besides, as their papers and authors set it."""
+  return ml_collections.ConfigDict(
+    {
+      'semihard': {'variant': 'bounded'},
+      'distance_weighted': {'cutoff': 0.5, 'nonzero_loss_cutoff': 1.4},
+      'sct': {'negative_weight': 1.0, 'threshold': 0.8, 'temperature': 0.1},
+      'wat': {'k': 2.0},
+      'nt_xent': {'temperature': 0.1},
+      'supcon': {'temperature': 0.1, 'positives': 'outside'},
+      'multi_similarity': {
+        'alpha': 2.0,
+        'beta': 50.0,
+        'base': 0.5,
+        'epsilon': 0.1,
+      },
+      'circle': {'relaxation': 0.25, 'scale': 80.0},
+      'lifted_structure': {'margin': 1.0, 'variant': 'generalized'},
+      'arcface': {'scale': 64.0, 'margin': 0.5},
+      'soft_triplet': {
+        'centers_per_class': 5,
+        'gamma': 0.1,
+        'scale': 20.0,
+        'margin': 0.01,
+        'tau': 0.2,
+      },
+      'proxy_anchor': {'alpha': 32.0, 'margin': 0.1},
+      'siamese': {'hidden': (128,)},
+    }
+  )
+
+
+def _curriculum():
+  curriculum = ml_collections.ConfigDict()
+  # 'off', or when to go from loss.name to `then`: at a 'step', or at a 'stall'
+  # of the loss.
+  curriculum.switch = 'off'
+  curriculum.then = 'hard'
+  curriculum.at_step = 500
+  # Where a stall counts, at the 'margin' or 'anywhere', and after how long.
+  curriculum.stall_at = 'margin'
+  curriculum.patience = 100
+  curriculum.tolerance = 0.05
+  curriculum.min_drop = 0.01
+  curriculum.decay = 0.9
+  return curriculum
+
+
+def _memory():
+  memory = ml_collections.ConfigDict()
+  # Past embeddings that a batch is compared with besides; 0: none.
+  memory.size = 0
+  memory.warmup_steps = 1000
+  return memory
 
 
 def _automargin():

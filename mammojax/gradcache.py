@@ -37,10 +37,11 @@ from mammojax import errors, numerics
 
 def value_and_grad(
   embed_fn: Callable[..., tuple[jax.Array, Any]],
-  loss_fn: Callable[[jax.Array], Any],
+  loss_fn: Callable[..., Any],
   *,
   micro_batch: int,
   has_aux: bool = True,
+  loss_has_params: bool = False,
 ) -> Callable[..., tuple[tuple[jax.Array, Any], Any]]:
   """A function like that of `jax.value_and_grad`, in micro-batches.
 
@@ -52,6 +53,8 @@ def value_and_grad(
       average the gradients over the axis once, as without micro-batches.
     micro_batch: rows embedded at a time; divides b.
     has_aux: whether loss_fn returns a pair.
+    loss_has_params: call loss_fn(params, embeddings), for a loss that trains
+      something of its own, such as class weights among the params.
 
   Returns:
     (params, carry, inputs, key=None) -> ((value, (aux, embeddings, carry)),
@@ -67,19 +70,22 @@ def value_and_grad(
       f'micro_batch must be at least 1, got {micro_batch}.'
     )
 
-  def loss_and_aux(embeddings):
-    return loss_fn(embeddings) if has_aux else (loss_fn(embeddings), None)
+  def loss_and_aux(params, embeddings):
+    inputs = (params, embeddings) if loss_has_params else (embeddings,)
+    return loss_fn(*inputs) if has_aux else (loss_fn(*inputs), None)
 
   def graded(params, carry, inputs, key=None):
     parts = _split(inputs, micro_batch)
     embeddings, new_carry = _embed(embed_fn, params, carry, parts, key)
     shape = embeddings.shape
     embeddings = embeddings.reshape((-1, *shape[2:]))
-    (value, aux), cached = jax.value_and_grad(loss_and_aux, has_aux=True)(
-      embeddings
-    )
+    (value, aux), (own, cached) = jax.value_and_grad(
+      loss_and_aux, (0, 1), has_aux=True
+    )(params, embeddings)
     cached = cached.reshape(shape)
     grads = _pull_back(embed_fn, params, carry, parts, key, cached)
+    if loss_has_params:
+      grads = jax.tree.map(jnp.add, grads, own)
     return (value, (aux, embeddings, new_carry)), grads
 
   return graded

@@ -12,7 +12,7 @@ import pytest
 import reference
 
 from mammojax import automargin, errors, losses, quantiles, relations
-from mammojax.training import factory, layouts, parallel, steps
+from mammojax.training import layouts, margins, objectives, parallel, steps
 from mammojax.training import state as state_lib
 from tests import tiny
 
@@ -255,14 +255,14 @@ def test_a_config_with_quantiles_trains(rng, loss, over):
   state = state_lib.create(
     Network(),
     optax.sgd(0.0),
-    factory.margins(config, steps_per_epoch=2),
+    margins.state(config, steps_per_epoch=2),
     seed=0,
     image_shape=(4, 4, 1),
   )
   step_fn = devices.data_parallel(
     functools.partial(
       steps.train_step,
-      loss_fn=factory.loss(config),
+      loss_fn=objectives.build(config).score,
       augment_fn=lambda images, key, position: images,
       seed=0,
     )
@@ -296,4 +296,4 @@ def test_a_config_with_quantiles_trains(rng, loss, over):
 def test_an_unknown_window_is_answered_with_the_nearest():
   config = tiny.config('', automargin__quantile_over='epok')
   with pytest.raises(errors.UsageError, match="Did you mean 'epoch'"):
-    factory.margins(config, steps_per_epoch=2)
+    margins.state(config, steps_per_epoch=2)

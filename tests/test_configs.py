@@ -7,7 +7,7 @@ import ml_collections
 import pytest
 
 from configs import base
-from mammojax.training import factory, networks, optimizers
+from mammojax.training import factory, networks, objectives, optimizers
 
 NAMES = sorted(
   path.stem
@@ -36,7 +36,7 @@ def test_config_has_the_fields_and_types_of_base(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_config_names_what_exists(name):
   config = importlib.import_module(f'configs.{name}').get_config()
-  assert callable(factory.loss(config))
+  assert callable(objectives.build(config).score)
   assert optimizers.optimizer(config).update
   assert factory.augmentation(config).fill == config.augment.fill
   model = networks.model(config, mean=(0.5,), std=(0.2,), axis_name=None)

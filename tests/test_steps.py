@@ -10,7 +10,7 @@ import pytest
 
 from mammojax import augment, automargin
 from mammojax.models import embedder
-from mammojax.training import factory, parallel, steps
+from mammojax.training import margins, objectives, parallel, steps
 from mammojax.training import state as state_lib
 from tests import tiny
 
@@ -18,6 +18,7 @@ SIZE = 16
 # Two images of one subject in the first shards, many of another in the last:
 # every shard holds another number of triplets, and some hold none.
 LABELS = np.array([0, 1, 2, 3, 0, 4, 5, 6, 7, 8, 8, 8, 8, 8, 9, 9], np.int32)
+NUM_CLASSES = 10
 
 
 def batch(rng):
@@ -37,21 +38,27 @@ def one_update(config, data, num_devices, transform):
     embedder.build, width=4, embedding_dim=8, mean=(0.5,), std=(0.3,)
   )
   devices = parallel.Parallel(transform, num_devices)
+  objective = objectives.build(config)
+  course, held = objectives.states(config)
   state = state_lib.create(
     build(axis_name=None),
     optax.sgd(1.0),
-    factory.margins(config, steps_per_epoch=1),
+    margins.state(config, steps_per_epoch=1),
     seed=3,
     image_shape=(SIZE, SIZE, 1),
+    loss_init=lambda key: objective.init(key, NUM_CLASSES),
+    course=course,
+    held=held,
   )
   before = jax.tree.map(np.asarray, state.params)
   state = state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
   step_fn = devices.data_parallel(
     functools.partial(
       steps.train_step,
-      loss_fn=factory.loss(config),
+      loss_fn=objective.score,
       augment_fn=augment.Augmentation(rotation_degrees=20.0, noise=0.02),
       seed=5,
+      micro_batch=config.train.micro_batch,
     )
   )
   metrics = devices.replicate(steps.TrainMetrics.empty())
@@ -74,6 +81,19 @@ LOSSES = {
     'loss__name': 'contrastive',
     'loss__distance': 'euclidean',
     'automargin__mode': 'fixed',
+  },
+  'arcface': {'loss__name': 'arcface', 'automargin__mode': 'fixed'},
+  'siamese': {'loss__name': 'siamese', 'automargin__mode': 'fixed'},
+  'curriculum': {
+    'loss__name': 'semihard',
+    'curriculum__switch': 'step',
+    'curriculum__at_step': 1,
+  },
+  'memory': {
+    'loss__name': 'supcon',
+    'automargin__mode': 'fixed',
+    'memory__size': 24,
+    'memory__warmup_steps': 0,
   },
 }
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mammojax import automargin, gradcache, relations
+from mammojax import automargin, curriculum, gradcache, relations
+from mammojax.training import objectives
 from mammojax.training import state as state_lib
 
 
@@ -50,8 +51,7 @@ def train_step(
     metrics: TrainMetrics to add to.
     batch: 'image' float32[b, h, w, c] in [0, 1]; 'label', 'item', 'position'
       int32[b]; b is this device's share of the batch.
-    loss_fn: (embeddings float32[b, d], Relation, AutoMarginState, axis_name)
-      -> (float32[] loss of the global batch, LossStats).
+    loss_fn: `objectives.Objective.score`.
     augment_fn: (images, key, position int32[b]) -> images.
     seed: of the augmentation.
     same_item: rule of the relation for two copies of one image.
@@ -83,23 +83,34 @@ def train_step(
     )
     return embeddings, updates['batch_stats']
 
-  def score(embeddings):
-    return loss_fn(embeddings, relation, state.automargin, axis_name)
+  def score(params, embeddings):
+    given = objectives.Given(
+      relation,
+      state.automargin,
+      params.get(state_lib.LOSS, {}),
+      state.curriculum,
+      state.memory,
+      jax.random.fold_in(key, 1),
+      axis_name,
+    )
+    return loss_fn(embeddings, given)
 
   graded = _direct(embed, score)
   if micro_batch:
-    graded = gradcache.value_and_grad(embed, score, micro_batch=micro_batch)
+    graded = gradcache.value_and_grad(
+      embed, score, micro_batch=micro_batch, loss_has_params=True
+    )
   (loss, aux), grads = graded(state.params, state.batch_stats, images, key)
-  stats, embeddings, batch_stats = aux
+  seen, embeddings, batch_stats = aux
   if axis_name is not None:
     grads = jax.lax.pmean(grads, axis_name)
   grad_norm = optax.tree.norm(grads)
   is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-  new_state = _advance(state, grads, batch_stats, stats, is_finite)
+  new_state = _advance(state, grads, batch_stats, loss, seen, is_finite)
   measured = {
     'loss': loss,
-    'active_fraction': stats.active_fraction,
-    'mean_gap': stats.mean_gap,
+    'active_fraction': seen.active_fraction,
+    'mean_gap': seen.mean_gap,
     'margin': state.automargin.margin,
     'beta': state.automargin.beta,
     'grad_norm': grad_norm,
@@ -120,23 +131,28 @@ def _direct(embed, score):
 
   def objective(params, batch_stats, images, key):
     embeddings, batch_stats = embed(params, batch_stats, images, key)
-    loss, stats = score(embeddings)
-    return loss, (stats, embeddings, batch_stats)
+    loss, seen = score(params, embeddings)
+    return loss, (seen, embeddings, batch_stats)
 
   return jax.value_and_grad(objective, has_aux=True)
 
 
-def _advance(state, grads, batch_stats, stats, is_finite):
+def _advance(state, grads, batch_stats, loss, seen, is_finite):
   """The next state, or the same one counted on."""
   updates, opt_state = state.tx.update(grads, state.opt_state, state.params)
   margins = state.automargin
-  if stats.triplets is not None:
-    margins = automargin.accumulate(margins, stats.triplets, stats.quantiles)
+  if seen.triplets is not None:
+    margins = automargin.accumulate(margins, seen.triplets, seen.quantiles)
+  course = state.curriculum
+  if course is not None:
+    course = curriculum.update(course, loss, state.automargin.margin)
   wanted = state.replace(
     params=optax.apply_updates(state.params, updates),
     opt_state=opt_state,
     batch_stats=batch_stats,
     automargin=automargin.update(margins),
+    curriculum=course,
+    memory=seen.held,
   )
   kept = jax.tree.map(
     lambda new, old: jnp.where(is_finite, new, old), wanted, state

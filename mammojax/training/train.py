@@ -25,7 +25,9 @@ from mammojax.training import (
   factory,
   inputs,
   loop,
+  margins,
   networks,
+  objectives,
   optimizers,
   parallel,
   sampling,
@@ -91,7 +93,7 @@ class Trainer:
   def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path):
     """Builds everything; every mistake in the config shows here."""
     self.config, self.workdir = config, workdir
-    self.loss_fn = factory.loss(config)
+    self.objective = objectives.build(config)
     self.augment_fn = factory.augmentation(config)
     self.devices = parallel.Parallel(
       config.parallel.transform, config.parallel.num_devices
@@ -110,16 +112,21 @@ class Trainer:
     config = self.config
     scaling = inputs.scaling(config, self.images, self.rows)
     build = functools.partial(networks.model, config, **scaling._asdict())
+    course, held = objectives.states(config)
+    num_subjects = self.images.frame['subject'].iloc[self.rows].nunique()
     # Parameters are made outside the device transform, where no axis exists.
     state = state_lib.create(
       build(axis_name=None),
       optimizers.optimizer(config),
-      factory.margins(
+      margins.state(
         config,
         steps_per_epoch=max(len(self.rows) // self.sampler.batch_size, 1),
       ),
       seed=config.seed,
       image_shape=(self.images.image_size,) * 2 + (self.images.channels,),
+      loss_init=lambda key: self.objective.init(key, num_subjects),
+      course=course,
+      held=held,
     )
     if config.model.init_from:
       state = transfer.from_run(state, config.model.init_from)
@@ -129,7 +136,7 @@ class Trainer:
     self.step_fn = self.devices.data_parallel(
       functools.partial(
         steps.train_step,
-        loss_fn=self.loss_fn,
+        loss_fn=self.objective.score,
         augment_fn=self.augment_fn,
         seed=config.seed,
         micro_batch=factory.micro_batch(

@@ -12,7 +12,7 @@ import pytest
 
 from mammojax import errors, gradcache, losses
 from mammojax.models import resnet
-from mammojax.training import factory, steps
+from mammojax.training import factory, margins, objectives, steps
 from mammojax.training import state as state_lib
 from tests import tiny
 
@@ -183,15 +183,15 @@ def one_step(micro_batch):
   state = state_lib.create(
     network,
     optax.sgd(1.0),
-    factory.margins(config, steps_per_epoch=1),
+    margins.state(config, steps_per_epoch=1),
     seed=0,
     image_shape=(SIZE, SIZE, 1),
   ).replace(params=params, batch_stats=batch_stats)
   step_fn = functools.partial(
     steps.train_step,
-    loss_fn=lambda x, relation, margins, axis_name: (
-      score(x, relation, axis_name)[0],
-      factory.LossStats(jnp.float32(0), jnp.float32(0), None),
+    loss_fn=lambda x, given: (
+      score(x, given.relation, given.axis_name)[0],
+      objectives.Seen(jnp.float32(0), jnp.float32(0)),
     ),
     augment_fn=lambda images, key, position: images,
     seed=0,
@@ -202,6 +202,32 @@ def one_step(micro_batch):
   state, _, pulse = jax.jit(step_fn)(state, steps.TrainMetrics.empty(), batch)
   grads = jax.tree.map(lambda a, b: a - b, params, state.params)
   return pulse['loss'], grads, state.batch_stats
+
+
+def test_a_loss_gets_the_gradient_of_its_own_parameters(rng):
+  images = jnp.asarray(rng.normal(size=(6, 4)), jnp.float32)
+  params = {
+    'network': jnp.asarray(rng.normal(size=(4, 3)), jnp.float32),
+    'loss': jnp.asarray(rng.normal(size=(2, 3)), jnp.float32),
+  }
+  label = jnp.asarray([0, 1, 1, 0, 1, 0], jnp.int32)
+
+  def embed(params, carry, images, key):
+    return jnp.tanh(images @ params['network']), carry
+
+  def classify(params, embeddings):
+    return losses.arcface(embeddings, label, params['loss'], scale=4.0)
+
+  graded = gradcache.value_and_grad(
+    embed, classify, micro_batch=2, has_aux=False, loss_has_params=True
+  )
+  (value, _), grads = graded(params, (), images)
+  want, want_grads = jax.value_and_grad(
+    lambda params: classify(params, embed(params, (), images, None)[0])
+  )(params)
+  np.testing.assert_allclose(value, want, rtol=1e-6)
+  assert_trees_close(grads, want_grads)
+  assert float(jnp.abs(grads['loss']).max()) > 1e-2
 
 
 def test_a_training_step_in_micro_batches_equals_the_direct_gradient():

@@ -98,10 +98,16 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize('loss', LOSSES)
-@pytest.mark.parametrize(
-  ('transform', 'num_devices'), [('shard_map', 8), ('pmap', 8), ('pmap', 1)]
-)
+_CASES = [
+  *((name, 'shard_map', 8) for name in LOSSES),
+  ('paper', 'pmap', 8),
+  ('paper', 'pmap', 1),
+  ('arcface', 'pmap', 8),
+  ('memory', 'pmap', 8),
+]
+
+
+@pytest.mark.parametrize(('loss', 'transform', 'num_devices'), _CASES)
 def test_devices_agree_with_one(cache, rng, loss, transform, num_devices):
   config = tiny.config(cache, **LOSSES[loss])
   data = batch(rng)

@@ -20,6 +20,7 @@ def config_of(name, **changes):
   config.model.embedding_dim = DIM
   if not loss_names.LOSSES[name].follows:
     config.automargin.mode = 'fixed'
+  config.sampler.name = 'pairs' if name == 'siamese' else 'subjects'
   for field, value in changes.items():
     *path, last = field.split('__')
     node = config
@@ -226,6 +227,7 @@ def test_a_penalty_adds_the_length_of_embeddings(rng):
     ('contrastive', {'curriculum__switch': 'step'}, 'one triplet loss'),
     ('hard', {'curriculum__switch': 'stal'}, "Did you mean 'stall'"),
     ('semihard', {'loss__options__semihard__variant': 'open'}, 'bounded'),
+    ('siamese', {'sampler__name': 'subjects'}, "sampler.name='pairs'"),
     ('wat', {'loss__options__wat__k': -1.0}, 'k'),
   ],
 )

@@ -83,7 +83,11 @@ LOSSES = {
     'automargin__mode': 'fixed',
   },
   'arcface': {'loss__name': 'arcface', 'automargin__mode': 'fixed'},
-  'siamese': {'loss__name': 'siamese', 'automargin__mode': 'fixed'},
+  'siamese': {
+    'loss__name': 'siamese',
+    'automargin__mode': 'fixed',
+    'sampler__name': 'pairs',
+  },
   'curriculum': {
     'loss__name': 'semihard',
     'curriculum__switch': 'step',

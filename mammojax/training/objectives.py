@@ -116,6 +116,11 @@ def _named(config, name):
       f'AutoMargin follows triplets; with loss.name={name} set '
       "automargin.mode='fixed'."
     )
+  if name == 'siamese' and config.sampler.name != 'pairs':
+    raise errors.UsageError(
+      'loss.name=siamese judges drawn pairs, rows 2i and 2i + 1; set '
+      "sampler.name='pairs'."
+    )
   if name == 'adatriplet' and config.loss.distance != 'cosine':
     raise errors.UsageError(
       'AdaTriplet is defined on cosine similarities; set '

@@ -113,7 +113,7 @@ class Trainer:
     scaling = inputs.scaling(config, self.images, self.rows)
     build = functools.partial(networks.model, config, **scaling._asdict())
     course, held = objectives.states(config)
-    num_subjects = self.images.frame['subject'].iloc[self.rows].nunique()
+    labels = self.images.frame[config.sampler.label].iloc[self.rows]
     # Parameters are made outside the device transform, where no axis exists.
     state = state_lib.create(
       build(axis_name=None),
@@ -124,7 +124,7 @@ class Trainer:
       ),
       seed=config.seed,
       image_shape=(self.images.image_size,) * 2 + (self.images.channels,),
-      loss_init=lambda key: self.objective.init(key, num_subjects),
+      loss_init=lambda key: self.objective.init(key, labels.nunique()),
       course=course,
       held=held,
     )

@@ -1,15 +1,33 @@
-"""`python -m benchmarks`: measures and writes docs/benchmarks.md."""
+"""`python -m benchmarks [NAME ...]`: measures, and prints tables.
+
+Without a name everything is measured and docs/benchmarks.md is written.
+"""
 
 import os
 import pathlib
+import sys
 
 import jax
 
-from benchmarks import core, step
+from benchmarks import core, input, step
+from mammojax import errors
+
+SECTIONS = {
+  'losses': core.sections,
+  'step': step.sections,
+  'input': input.sections,
+}
 
 
-def main() -> None:
-  """Measures everything, and writes and prints the page."""
+def main(names: list[str]) -> None:
+  """Measures the sections of the names, or all of them for the page.
+
+  Raises:
+    UsageError: an unknown name.
+  """
+  for name in names:
+    if name not in SECTIONS:
+      raise errors.unknown('benchmark', name, SECTIONS)
   lines = [
     '# Benchmarks',
     '',
@@ -17,13 +35,17 @@ def main() -> None:
     f'{len(os.sched_getaffinity(0))} cores, jax {jax.__version__}; medians, '
     'sides interleaved.',
     '',
-    *core.sections(),
-    *step.sections(),
   ]
-  page = pathlib.Path(__file__).parents[1] / 'docs' / 'benchmarks.md'
-  page.write_text('\n'.join(lines))
-  print(page.read_text())
+  for name in names or SECTIONS:
+    lines += SECTIONS[name]()
+  if not names:
+    page = pathlib.Path(__file__).parents[1] / 'docs' / 'benchmarks.md'
+    page.write_text('\n'.join(lines))
+  print('\n'.join(lines))
 
 
 if __name__ == '__main__':
-  main()
+  try:
+    main(sys.argv[1:])
+  except errors.MammojaxError as error:
+    sys.exit(str(error))

@@ -12,20 +12,24 @@ SETTLE_SECONDS = 0.2
 
 
 def interleaved(
-  sides: Mapping[str, Callable[[], object]], rounds: int = 15
+  sides: Mapping[str, Callable[[], object]],
+  rounds: int = 15,
+  clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
   """Median seconds of each side, in turns after one round to compile.
 
-  Each timed call follows untimed ones of the same side.
+  Each timed call follows untimed ones of the same side. With
+  `time.process_time` as the clock they are seconds of one core, which other
+  programs on the machine disturb less.
   """
   spent: dict[str, list[float]] = {name: [] for name in sides}
   for turn in range(rounds + 1):
     for name, run in sides.items():
       _settle(run)
-      start = time.perf_counter()
+      start = clock()
       jax.block_until_ready(run())
       if turn:
-        spent[name].append(time.perf_counter() - start)
+        spent[name].append(clock() - start)
   return {name: float(np.median(times)) for name, times in spent.items()}
 
 

@@ -59,6 +59,11 @@ def _data():
   data.split_seed = 0
   # Keep the table's own test rows and share out the rest.
   data.keep_test = False
+  # Folder in which finished images are stored, made when missing, so that
+  # later runs decode nothing; '': none. Values are kept as 'uint16' (exact),
+  # 'uint8' (for sources of 8 bit, within 1/510) or 'float32'.
+  data.prepared = ''
+  data.prepared_depth = 'uint16'
   # Number of subject-disjoint folds, 0 for none, and the one to test on; -1
   # runs them all, each in a folder of its own, and pools their queries.
   data.num_folds = 0

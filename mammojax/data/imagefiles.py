@@ -10,6 +10,7 @@ whose own name ends like that is read as that file.
 """
 
 import collections
+from collections.abc import Iterable
 import pathlib
 import re
 import threading
@@ -76,6 +77,25 @@ class ImageFiles:
     if index is None:
       return readers.decode(self._store.read(path), path, self._voi)
     return self._stack(file).image(index)
+
+  def bits(self, paths: Iterable[str]) -> int:
+    """The largest number of bits a channel that files hold.
+
+    Args:
+      paths: as in a table.
+
+    Returns:
+      1 to 16; 32 or 64 of floats. Each file is read once.
+
+    Raises:
+      DataError: as `image`, or no path.
+    """
+    files = {self._split(path)[0] for path in paths}
+    if not files:
+      raise errors.DataError('No path was given to tell the bits of.')
+    return max(
+      readers.inspect(self._store.read(file), file)[3] for file in files
+    )
 
   def _split(self, path: str) -> tuple[str, int | None]:
     """(file, index); (path, None) when the path is that of a file."""

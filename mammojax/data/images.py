@@ -97,6 +97,10 @@ class TableImages:
         batch[place] = preprocess.region(batch[place], mask, region)
     return batch
 
+  def bits(self) -> int:
+    """The largest number of bits a channel of the files; reads each once."""
+    return self._files.bits(self._paths)
+
   def preload(self, threads: int = 2) -> float:
     """Fills the memory, in order of the table.
 

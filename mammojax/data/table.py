@@ -18,7 +18,7 @@ The frame has a RangeIndex and these columns; text that the file lacks is ''.
   row           int64    where it stood in the file, as `records` counts
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import difflib
 import logging
 import math
@@ -54,6 +54,7 @@ def read(
   on_bad: str = 'stop',
   threads: int = 2,
   needs_split: bool = False,
+  decoded: Sequence[int] | None = None,
 ) -> tuple[pd.DataFrame, readers.Store]:
   """Reads a table and decodes every image of it once.
 
@@ -68,6 +69,8 @@ def read(
       rows merged, each with a warning.
     threads: images decoded at once.
     needs_split: refuse a table without a split column.
+    decoded: the rows whose images were decoded before, by `row`: no image is
+      decoded again, and other rows are set aside. None: all are decoded.
 
   Returns:
     (frame as in the module, store of its images).
@@ -93,10 +96,13 @@ def read(
   _check_values(frame, has_split, problems)
   checks.check_identities(frame, problems)
   store = _find_store(table, root, frame['path'].tolist())
-  checks.check_images(frame, store, problems, threads)
+  if decoded is None:
+    checks.check_images(frame, store, problems, threads)
   if on_bad == 'skip':
     frame = checks.set_aside(frame, problems)
   problems.raise_if_any()
+  if decoded is not None:
+    frame = frame[frame['row'].isin(decoded)]
   return frame.reset_index(drop=True), store
 
 

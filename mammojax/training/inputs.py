@@ -11,6 +11,7 @@ from mammojax.data import images as table_images
 from mammojax.data import imageset, phantom, splits, table
 from mammojax.metrics import protocols
 from mammojax.models import conventions
+from mammojax.training import storing
 
 # Training images from which the mean and spread of pixels are measured.
 _SAMPLE = 512
@@ -31,6 +32,7 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
     IntegrityError: one subject in two splits.
   """
   data = config.data
+  storing.check(config)
   if data.source == 'phantom':
     fields = data.phantom.to_dict()
     folder = fields.pop('cache_dir') or cache_folder('phantom')
@@ -45,14 +47,18 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
       "data.source='table' needs data.table, the path of a CSV or parquet "
       'file with the columns path and subject.'
     )
+  stored = storing.find(config)
   frame, store = table.read(
     data.table,
     root=data.root,
     columns=data.columns.to_dict(),
     on_bad=data.on_bad,
     needs_split=data.split_rule == 'column' or data.keep_test,
+    decoded=None if stored is None else stored.frame['row'].tolist(),
   )
   frame = _split(data, frame)
+  if stored is not None:
+    return stored.use(frame)
   images = table_images.TableImages(
     frame,
     store,
@@ -60,8 +66,11 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
     channels=data.channels,
     fit=data.fit,
     mirror=data.mirror,
-    cache_mb=data.cache_mb,
+    # Each is read once, to be stored.
+    cache_mb=0 if data.prepared else data.cache_mb,
   )
+  if data.prepared:
+    return storing.make(config, images)
   images.preload()
   return images
 

@@ -32,6 +32,7 @@ ENVIRONMENT = 'environment.json'
 FREE = (
   'data.cache_mb',
   'data.phantom.cache_dir',
+  'data.prepared',
   'logging',
   'parallel',
   'sampler.num_threads',

@@ -49,8 +49,9 @@ def test_make_orders_the_columns_and_fills_what_is_unknown():
 @pytest.mark.parametrize(
   'columns, error, what',
   [
-    ({'subject': [1, 2]}, ValueError, 'no text'),
-    ({'view': ['CC', None]}, ValueError, 'no text'),
+    ({'subject': [1, 2]}, ValueError, 'not text'),
+    ({'view': ['CC', None]}, ValueError, 'not text'),
+    ({'view': ['CC', 2]}, ValueError, 'not text'),
     ({'subject': ['1', ' ']}, errors.DataError, 'no subject.*b'),
     ({'path': ['a', 'a']}, errors.DataError, 'twice.*a'),
     (
@@ -59,7 +60,7 @@ def test_make_orders_the_columns_and_fills_what_is_unknown():
       'more than one split',
     ),
   ],
-  ids=['number', 'missing', 'no_subject', 'doubled', 'leak'],
+  ids=['number', 'missing', 'mixed', 'no_subject', 'doubled', 'leak'],
 )
 def test_make_refuses_a_broken_table(columns, error, what):
   with pytest.raises(error, match=what):
@@ -129,7 +130,15 @@ def test_missing_files_are_told_all_at_once(tmp_path):
   assert text.startswith('26 of 27 images')
   assert "'19.png'" in text and "'20.png'" not in text
   assert 'and 6 more' in text
-  published.require(tmp_path, ['there.png'])
+  published.require(tmp_path, ['there.png', './there.png', 'there.png#0'])
+
+
+def test_short_tables_are_told_by_their_first_line(tmp_path):
+  path = tmp_path / 't.csv'
+  assert not published.has(path, [])
+  path.write_bytes(b'\xef\xbb\xbf"Patient ID", View-Position\r\n1,2\n')
+  assert published.has(path, ['patient_id', 'view_position'])
+  assert not published.has(path, ['patient_id', 'side'])
 
 
 def _mias(folder, lines=('mdb001 G CIRC B 535 425 197', 'mdb002 D NORM')):

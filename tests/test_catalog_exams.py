@@ -251,6 +251,15 @@ def test_embed_is_longitudinal_and_one_row_an_image(tmp_path, suffix):
   assert '2013' not in made.frame.to_csv()  # no date is written
 
 
+def test_embed_reads_the_short_table_where_it_says_enough(tmp_path):
+  root = _embed(_embed(tmp_path / 'e'), found=_FOUND[:1], suffix='_reduced')
+  clinical = root / 'tables/EMBED_OpenData_clinical_reduced.csv'
+  assert '1 rows of findings' in catalog.read('embed', root).notes[2]
+  text = clinical.read_text().replace('asses', 'assessment')
+  clinical.write_text(text)
+  assert f'{len(_FOUND)} rows' in '\n'.join(catalog.read('embed', root).notes)
+
+
 def test_embed_options(tmp_path):
   root = _embed(tmp_path / 'e')
   made, _ = trees.read(

@@ -12,7 +12,7 @@ Source: https://github.com/Emory-HITI/EMBED_Open_Data, README.md; J. J. Jeong et
 al. (2023), Radiology: Artificial Intelligence 5, e220047.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import pathlib
 
 import pandas as pd
@@ -44,6 +44,7 @@ _METADATA = (
   'finalimagetype', 'imagelateralityfinal', 'viewposition',
 )  # fmt: skip
 _CLINICAL = ('empi_anon', 'acc_anon', 'side', 'asses')
+_PATHOLOGICAL = (*_CLINICAL, 'bside', 'path_severity')
 # From harmless to proven; an incomplete assessment outweighs a benign one.
 _BIRADS = {
   'N': 'BI-RADS 1', 'B': 'BI-RADS 2', 'P': 'BI-RADS 3', 'A': 'BI-RADS 0',
@@ -93,10 +94,12 @@ def read(
   return entry.make(frame, notes, TERMS)
 
 
-def _table(root: pathlib.Path, name: str, needs) -> pd.DataFrame:
-  files = [f'EMBED_OpenData_{name}.csv', f'EMBED_OpenData_{name}_reduced.csv']
+def _table(root: pathlib.Path, name: str, needs: Sequence[str]) -> pd.DataFrame:
+  """A table of the release: the short one where it says enough."""
+  files = [f'EMBED_OpenData_{name}_reduced.csv', f'EMBED_OpenData_{name}.csv']
   places = [f'tables/{file}' for file in files] + files
-  return published.table(root, places, needs)
+  enough = [place for place in places if published.has(root / place, needs)]
+  return published.table(root, enough or places, needs)
 
 
 def _images(root: pathlib.Path) -> pd.DataFrame:

@@ -96,9 +96,9 @@ def make(frame: pd.DataFrame, notes: Sequence[str], terms: str) -> Entry:
   extra = [name for name in frame.columns if name not in CANONICAL]
   frame = frame[[*CANONICAL, *extra]]
   for name in frame.columns:
-    odd = [cell for cell in frame[name] if not isinstance(cell, str)]
-    if odd:
-      raise ValueError(f'column {name!r} holds {odd[0]!r}, which is no text.')
+    kind = pd.api.types.infer_dtype(frame[name], skipna=False)
+    if kind != 'string' or frame[name].isna().any():
+      raise ValueError(f'column {name!r} holds {kind} values, not text alone.')
   if frame.empty:
     raise errors.DataError('No image is left; nothing can be written.')
   _refuse(frame, frame['subject'].str.strip() == '', 'have no subject')

@@ -6,6 +6,7 @@ require(root, rows['path'])
 
 from collections.abc import Iterable, Sequence
 import difflib
+import os
 import pathlib
 import re
 
@@ -74,9 +75,7 @@ def table(
   """
   path = find(root, [names] if isinstance(names, str) else names)
   frame = records.read(path)
-  frame.columns = [
-    re.sub(r'\W+', '_', name.lower()).strip('_') for name in frame.columns
-  ]
+  frame.columns = [_header(name) for name in frame.columns]
   there = frame.columns.tolist()
   missing = []
   for name in needs:
@@ -96,6 +95,23 @@ def table(
   return frame.apply(lambda column: column.str.strip())
 
 
+def has(path: pathlib.Path, needs: Sequence[str]) -> bool:
+  """Whether a comma-separated table is there and has some columns.
+
+  Args:
+    path: the file; only its first line is read.
+    needs: columns, in the spelling of `table`.
+
+  Returns:
+    True when `table` would find them.
+  """
+  if not path.is_file():
+    return False
+  with path.open(encoding='utf-8-sig', errors='replace') as file:
+    names = file.readline().split(',')
+  return set(needs) <= {_header(name.strip(' "\r\n')) for name in names}
+
+
 def require(root: pathlib.Path, paths: Iterable[str]) -> None:
   """Refuses a data set of which images are missing.
 
@@ -111,7 +127,7 @@ def require(root: pathlib.Path, paths: Iterable[str]) -> None:
   for path in paths:
     total += 1
     try:
-      if not files.exists(path):
+      if not _is_there(root, files, path):
         wrong.append(f'  {path!r}')
     except errors.DataError as error:
       wrong.append(f'  {error}')
@@ -121,3 +137,17 @@ def require(root: pathlib.Path, paths: Iterable[str]) -> None:
       f'{records.shorten(wrong)}\n'
       'Fetch them, or check --root and the options.'
     )
+
+
+def _is_there(
+  root: pathlib.Path, files: imagefiles.ImageFiles, path: str
+) -> bool:
+  # Half a million images: links are followed, and judged, when they are read.
+  is_plain = not path.startswith('/') and not set(path) & set('#\\:\0')
+  if is_plain and '..' not in path.split('/'):
+    return os.path.isfile(f'{root}/{path}')
+  return files.exists(path)
+
+
+def _header(name: str) -> str:
+  return re.sub(r'\W+', '_', name.lower()).strip('_')

@@ -126,6 +126,24 @@ _BLOCKS: Mapping[str, _Block] = {
 CUTS = tuple(_BLOCKS)
 
 
+def layer_names() -> tuple[str, ...]:
+  """The 94 convolutions in the order in which Keras creates them.
+
+  Returns:
+    'stem/branch1_conv1' and so on; each has a norm that is created after it.
+  """
+  names = []
+  for block, branches in _BLOCKS.items():
+    for number, branch in enumerate(branches, start=1):
+      for step, what in enumerate(branch, start=1):
+        name = f'{block}/branch{number}_conv{step}'
+        if isinstance(what, Conv):
+          names.append(name)
+        elif isinstance(what, tuple):
+          names += [name + letter for letter in 'ab']
+  return tuple(names)
+
+
 class ConvNorm(nn.Module):
   """relu(batch norm(convolution(x))), the norm with a bias but no scale.
 

@@ -1,0 +1,6 @@
+"""Arrays of files of weights, and their names in our networks.
+
+`content` tells formats apart, `tensors` and `kerasfiles` read them, `hub`
+fetches them; `torch_names`, `keras_names` and `own_names` say which array goes
+where, `matching` puts it there. `models.pretrained` is the door to all of it.
+"""

@@ -93,34 +93,39 @@ def is_npy(data: bytes) -> bool:
   return data.startswith(_NPY)
 
 
-def open_idx(data: bytes, name: str) -> np.ndarray:
-  """The images of an idx file.
+def open_idx(
+  data: bytes, name: str, axes: tuple[int, ...] = (3, 4)
+) -> np.ndarray:
+  """The images of an idx file, or its labels.
 
   Args:
     data: the bytes of the whole file.
     name: for messages.
+    axes: how many axes are taken: 3 or 4 of images, 1 of labels.
 
   Returns:
-    uint8[n, h, w] or uint8[n, h, w, c].
+    uint8[n, h, w] or uint8[n, h, w, c]; uint8[n] of labels.
 
   Raises:
-    DataError: cut, damaged, packed too well, labels instead of images, or
-      another type than bytes.
+    DataError: cut, damaged, packed too well, labels instead of images (or the
+      reverse), or another type than bytes.
 
   Source: http://yann.lecun.com/exdb/mnist, the IDX file format.
   """
   kind, rank = _unpack(data, 4)[2:4]
-  if kind != _UINT8 or rank not in (3, 4):
+  if kind != _UINT8 or rank not in axes:
     raise errors.DataError(
-      f'{name!r}: an idx file of type {kind} and {rank} axes; images are of'
-      f' type {_UINT8} (bytes) and 3 or 4 axes.'
+      f'{name!r}: an idx file of type {kind} and {rank} axes, not of type'
+      f' {_UINT8} (bytes) and {" or ".join(map(str, axes))} axes. Images have'
+      ' 3 or 4, labels 1.'
     )
   start = 4 + 4 * rank
   head = _unpack(data, start)
   if len(head) < start:
     raise errors.DataError(f'{name!r}: truncated idx; fetch it again.')
   shape = struct.unpack(f'>{rank}I', head[4:])
-  limits.check_pixels(shape[2], shape[1], name)
+  if rank > 2:
+    limits.check_pixels(shape[2], shape[1], name)
   wanted = start + math.prod(shape)
   if data.startswith(_GZIP):
     limits.check_ratio(len(data), wanted, name)

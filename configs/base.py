@@ -147,6 +147,9 @@ def _model():
   model.zero_init = False
   # Folder of a run whose network this one starts from; '': at random.
   model.init_from = ''
+  # File of weights that the backbone starts with, or hf://owner/repo[/file];
+  # set data.input to what its publisher fed it. See docs/pretrained.md.
+  model.weights = ''
   # Of the convolutions: 'float32' or 'bfloat16'.
   model.dtype = 'float32'
   return model

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 REGISTRY: Mapping[str, str] = {
   'train': 'Train, evaluate on the test split, and write the report.',
   'report': 'Write report.html and figures/ of a finished run again.',
+  'export': "Write the network of a run's best checkpoint as safetensors.",
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',
   'catalog': 'Write the table of a public data set, or list those known.',
 }

@@ -34,6 +34,7 @@ from mammojax.training import (
   signals,
   steps,
   transfer,
+  weights,
 )
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
@@ -110,7 +111,9 @@ class Trainer:
 
   def _build_model(self):
     config = self.config
-    scaling = inputs.scaling(config, self.images, self.rows)
+    scaling = weights.scaling(config) or inputs.scaling(
+      config, self.images, self.rows
+    )
     build = functools.partial(networks.model, config, **scaling._asdict())
     course, held = objectives.states(config)
     labels = self.images.frame[config.sampler.label].iloc[self.rows]
@@ -130,6 +133,7 @@ class Trainer:
     )
     if config.model.init_from:
       state = transfer.from_run(state, config.model.init_from)
+    state = weights.start(state, config, scaling, self.workdir)
     self.state = self.devices.replicate(
       state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
     )

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -12,6 +13,35 @@ from mammojax.training import state as state_lib
 from mammojax.training.sealed_steps import SealedSteps
 
 _LOG = logging.getLogger(__name__)
+
+
+def best(workdir: str | pathlib.Path, field: str) -> tuple[dict[str, Any], int]:
+  """The network of a run's best checkpoint that is whole.
+
+  Args:
+    workdir: folder of the run.
+    field: what named the folder, for messages.
+
+  Returns:
+    ({'params', 'batch_stats'}, step).
+
+  Raises:
+    UsageError: the folder holds no checkpoint.
+    IntegrityError: all are damaged.
+  """
+  shelf = SealedSteps(pathlib.Path(workdir) / 'checkpoints', 'map')
+  for step in shelf.ranked() or shelf.candidates(None):
+    if shelf.verify(step) is not None:
+      break
+  else:
+    if shelf.damaged():
+      raise shelf.none_whole('best')
+    raise errors.UsageError(
+      f'{field}: {workdir} is no folder of a run with checkpoints.'
+    )
+  with ocp.StandardCheckpointer() as reader:
+    found = reader.restore(shelf.folder(step).absolute() / 'default')
+  return {name: found[name] or {} for name in ('params', 'batch_stats')}, step
 
 
 def from_run(
@@ -32,20 +62,8 @@ def from_run(
     UsageError: the folder holds no checkpoint.
     IntegrityError: all are damaged, or the networks differ.
   """
-  shelf = SealedSteps(pathlib.Path(workdir) / 'checkpoints', 'map')
   wanted = {'params': state.params, 'batch_stats': state.batch_stats}
-  for step in shelf.ranked() or shelf.candidates(None):
-    if shelf.verify(step) is not None:
-      break
-  else:
-    if shelf.damaged():
-      raise shelf.none_whole('best')
-    raise errors.UsageError(
-      f'model.init_from: {workdir} is no folder of a run with checkpoints.'
-    )
-  with ocp.StandardCheckpointer() as reader:
-    found = reader.restore(shelf.folder(step).absolute() / 'default')
-  found = {name: found[name] for name in wanted}
+  found, step = best(workdir, 'model.init_from')
   lines = layouts.differences(
     layouts.array_table(found), layouts.array_table(wanted)
   )

@@ -1,0 +1,221 @@
+"""Weights of a file at the start of a run, and a run's network in a file.
+
+A run writes `network.json`: what its network is fed and where its first
+weights came from. `packed` needs it and no image.
+"""
+
+from collections.abc import Mapping
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+import mammojax
+from mammojax import errors
+from mammojax.models import conventions, embedder, pretrained
+from mammojax.training import networks, transfer
+from mammojax.training import state as state_lib
+from mammojax.training import workdir as workdirs
+
+_LOG = logging.getLogger(__name__)
+RECORD = 'network.json'
+# Fields of config.data that say what an image must be before it is embedded.
+_DATA = ('image_size', 'channels', 'mirror', 'region', 'fit', 'input')
+# Fields of config.model that are paths of this machine.
+_PATHS = ('init_from', 'weights')
+
+
+def scaling(config: ml_collections.ConfigDict) -> conventions.Scaling | None:
+  """What the network in a file of our own was fed.
+
+  Args:
+    config: the run's; reads `model.weights`.
+
+  Returns:
+    Scaling; None without a file, or if the file is a publisher's and
+    `data.input` decides.
+
+  Raises:
+    UsageError: both model.weights and model.init_from are given, or there is
+      no such file.
+    DataError: the file cannot be used.
+  """
+  model = config.model
+  if not model.weights:
+    return None
+  if model.init_from:
+    raise errors.UsageError(
+      'model.weights and model.init_from both say where the network starts; '
+      'give one of them.'
+    )
+  path = pretrained.find(model.weights)
+  description = pretrained.describe(path)
+  if not description:
+    return None
+  found = _scaling(description, path)
+  if len(found.mean) != config.data.channels:
+    raise errors.UsageError(
+      f'{model.weights!r} is of images of {len(found.mean)} channels; '
+      f'data.channels is {config.data.channels}.'
+    )
+  _LOG.info('The input is scaled as for %s: %s', model.weights, found)
+  return found
+
+
+def _scaling(description, path) -> conventions.Scaling:
+  try:
+    return conventions.Scaling(
+      **{name: tuple(values) for name, values in description['scaling'].items()}
+    )
+  except (AttributeError, KeyError, TypeError) as error:
+    raise errors.DataError(
+      f'{str(path)!r} does not say how its input is scaled ({error!r}); export '
+      'the run again.'
+    ) from error
+
+
+def start(
+  state: state_lib.TrainState,
+  config: ml_collections.ConfigDict,
+  fed: conventions.Scaling,
+  workdir: pathlib.Path,
+) -> state_lib.TrainState:
+  """The state with the weights of `model.weights`, and the record of it.
+
+  Args:
+    state: before step 0.
+    config: the run's.
+    fed: what is done to its input.
+    workdir: where process 0 writes `network.json`.
+
+  Returns:
+    TrainState.
+
+  Raises:
+    UsageError, DataError, ResourceError: as pretrained.load; or the run was
+      started with another file.
+  """
+  record = None
+  if config.model.weights:
+    loaded = pretrained.load(
+      config.model.weights,
+      {'params': state.params, 'batch_stats': state.batch_stats},
+    )
+    record = loaded.record
+    log = _LOG.warning if _is_head_lost(record) else _LOG.info
+    log('Weights: %s', loaded.summary())
+    state = state.replace(
+      params=loaded.variables['params'],
+      batch_stats=loaded.variables['batch_stats'],
+    )
+  if jax.process_index() == 0:
+    _remember(workdir / RECORD, fed, record)
+  return state
+
+
+def _is_head_lost(record: Mapping[str, Any]) -> bool:
+  """Whether a file of our own gave the backbone and not the head."""
+  return bool(record['names'] == 'mammojax' and record['new'])
+
+
+def _remember(path, fed, record) -> None:
+  """Writes the record, or compares it with that of the first start."""
+  if path.exists():
+    before = (workdirs.read_json(path).get('weights') or {}).get('sha256')
+    if before != (record or {}).get('sha256'):
+      raise errors.UsageError(
+        f'model.weights: {record["path"] if record else "no file"!r} is not '
+        f'what this run was started with (sha256 {before}). Choose another '
+        '--workdir, or give the file it started with.'
+      )
+  path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+  workdirs.atomic_write_json(
+    path, {'scaling': fed._asdict(), 'weights': record}
+  )
+
+
+def packed(workdir: str | pathlib.Path) -> bytes:
+  """The network of a run's best checkpoint as a safetensors file.
+
+  Args:
+    workdir: the run's folder.
+
+  Returns:
+    The bytes: parameters, running statistics, and a description with the
+    fields of the config that build the network and prepare its images, the
+    scaling of its input, and the step.
+
+  Raises:
+    UsageError: the folder holds no checkpoint.
+    DataError: its records are missing or damaged.
+    IntegrityError: all checkpoints are damaged.
+  """
+  workdir = pathlib.Path(workdir)
+  variables, step = transfer.best(workdir, '--workdir')
+  config = workdirs.read_json(workdir / workdirs.CONFIG)
+  if not (workdir / RECORD).exists():
+    raise errors.DataError(
+      f'{workdir / RECORD} does not exist: the run is of an earlier version. '
+      'Give its training command once more; what is trained is kept.'
+    )
+  record = workdirs.read_json(workdir / RECORD)
+  model = {k: v for k, v in config['model'].items() if k not in _PATHS}
+  description = {
+    'version': mammojax.__version__,
+    'config': {
+      'model': model,
+      'data': {k: v for k, v in config['data'].items() if k in _DATA},
+    },
+    'scaling': record['scaling'],
+    'step': step,
+    'started_from': (record['weights'] or {}).get('sha256'),
+  }
+  return pretrained.save(jax.tree.map(np.asarray, variables), description)
+
+
+def rebuild(
+  location: str | pathlib.Path,
+) -> tuple[embedder.Embedder, dict[str, Any]]:
+  """The network of a file that `export` wrote, ready to embed.
+
+      model, variables = weights.rebuild('model.safetensors')
+      embeddings = model.apply(variables, images, train=False)
+
+  Args:
+    location: path, or hf://owner/repo[@revision][/file].
+
+  Returns:
+    (Embedder, variables).
+
+  Raises:
+    UsageError, DataError, ResourceError: as pretrained.load; DataError also
+      for files of others.
+  """
+  path = pretrained.find(location)
+  description = pretrained.describe(path)
+  if 'config' not in description:
+    raise errors.DataError(
+      f'{str(path)!r} does not say what network it is of. Only files written '
+      'by `python -m mammojax export` do.'
+    )
+  config = ml_collections.ConfigDict(description['config'])
+  fed = _scaling(description, path)
+  model = networks.model(config, **fed._asdict(), axis_name=None)
+  side, channels = config.data.image_size, config.data.channels
+  shapes = jax.eval_shape(
+    lambda key: model.init(
+      key, jnp.zeros((1, side, side, channels)), train=False
+    ),
+    jax.random.key(0),
+  )
+  loaded = pretrained.load(path, shapes)
+  if loaded.record['new']:
+    raise errors.DataError(
+      f'{str(path)!r} lacks {", ".join(loaded.record["new"])}; export the run '
+      'again.'
+    )
+  return model, loaded.variables

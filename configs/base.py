@@ -33,7 +33,11 @@ def _data():
   data.source = 'phantom'
   data.image_size = 96
   data.channels = 1
-  # Flip images of this laterality ('L' or 'R') so that both sides look alike.
+  # What is done to every picture, in this order; docs/images.md has them all.
+  # 'fit' makes the square; 'orient' needs the column laterality.
+  data.steps = ('orient', 'fit')
+  # Of 'orient': flip images of this laterality ('L' or 'R') so that both sides
+  # look alike.
   data.mirror = 'R'
   # 'all'; 'breast' blacks out the rest; 'background' blacks out the breast.
   data.region = 'all'
@@ -41,8 +45,26 @@ def _data():
   # folder of the table).
   data.table = ''
   data.root = ''
-  # How a picture meets a square: 'pad', 'crop' or 'stretch'.
+  # Which window of DICOM files is used: 'none' keeps all levels; 'auto',
+  # 'window' or 'lut'.
+  data.voi = 'none'
+  # Key under which subjects become pseudonyms, outside the workdir; '': none.
+  data.key_file = ''
+  # Of 'fit': how a picture meets a square: 'pad', 'crop' or 'stretch'.
   data.fit = 'pad'
+  data.preprocess = ml_collections.ConfigDict()
+  # Of 'fit': 'area' or 'lanczos'; both in float and antialiased.
+  data.preprocess.resample = 'area'
+  # Of 'breast_crop': kept around the breast, as a share of its longer side.
+  data.preprocess.margin = 0.02
+  # Of 'window': percentiles that become black and white.
+  data.preprocess.window_low = 0.5
+  data.preprocess.window_high = 99.5
+  # Of 'clahe': limit of a grey value, 1.0 being an even share; parts an axis.
+  data.preprocess.clahe_clip = 2.0
+  data.preprocess.clahe_tiles = 8
+  # Of 'contrast': (x - mean) * factor + mean.
+  data.preprocess.contrast_factor = 1.5
   # What the network is fed: 'learned' (mean and spread of the training images),
   # or what published weights expect: 'keras_caffe' (VGG16, ResNet50),
   # 'keras_tf' (InceptionV3), 'torchvision'.

@@ -16,7 +16,7 @@ def get_config():
   config.data.columns.diagnosis = 'label'
   config.data.channels = 3
   config.data.fit = 'crop'
-  config.data.mirror = ''
+  config.data.steps = ('fit',)
   # A lesion has no upright: every orientation is as good as the next.
   config.augment.horizontal_flip = True
   config.augment.rotate90 = True

@@ -14,6 +14,7 @@ from mammojax.data import (
   images,
   pseudonyms,
   readers,
+  recipes,
   table,
 )
 
@@ -222,7 +223,9 @@ def test_a_table_of_dicom_and_pgm_is_read(tmp_path, rng):
   lines = ['path,subject', *(f'{path},{i % 2}' for i, path in enumerate(paths))]
   (tmp_path / 'table.csv').write_text('\n'.join(lines))
   frame, store = table.read(tmp_path / 'table.csv')
-  made = images.TableImages(frame, store, image_size=16, channels=1)
+  made = images.TableImages(
+    frame, store, recipes.Recipe(('fit',), image_size=16)
+  )
   got = made.images(np.arange(5))[..., 0]
   full = grey / 4095
   want = [full[0], 1 - full[0], full[1], full[0], full[2]]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.data import imagefiles, images, readers, table
+from mammojax.data import imagefiles, images, readers, recipes, table
 
 
 def _idx(array, kind=8):
@@ -197,7 +197,9 @@ def test_a_table_of_stacks_is_read(tmp_path, rng):
   rows = [f'm.npy#{index},{index}' for index in (2, 0, 3)]
   (tmp_path / 't.csv').write_text('path,subject\n' + '\n'.join(rows))
   frame, store = table.read(tmp_path / 't.csv')
-  made = images.TableImages(frame, store, image_size=8, channels=1)
+  made = images.TableImages(
+    frame, store, recipes.Recipe(('fit',), image_size=8)
+  )
   assert made.preload(threads=2) > 0
   got = made.images(np.arange(3))[..., 0]
   np.testing.assert_allclose(got, many[[2, 0, 3]] / 65535, atol=1e-7)

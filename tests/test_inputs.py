@@ -33,6 +33,7 @@ def config(table, **data):
   made.data.source = 'table'
   made.data.table = str(table)
   made.data.image_size = 8
+  made.data.steps = ('fit',)
   made.data.update(data)
   return made
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mammojax import errors
-from mammojax.data import images, pipeline, readers, samplers
+from mammojax.data import images, pipeline, readers, recipes, samplers
 
 NUM_STEPS = 12
 
@@ -30,7 +30,9 @@ def image_set(tmp_path):
     }
   )
   store = readers.open_store(tmp_path)
-  return images.TableImages(frame, store, image_size=4, channels=1, cache_mb=0)
+  return images.TableImages(
+    frame, store, recipes.Recipe(('fit',), image_size=4), cache_mb=0
+  )
 
 
 ROWS = np.arange(3, 37)

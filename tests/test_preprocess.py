@@ -1,16 +1,10 @@
-"""Fitting to a square, channels, and what of an image is breast."""
+"""Fitting to a square, and channels."""
 
 import numpy as np
 import pytest
 
 from mammojax import errors
 from mammojax.data import preprocess
-
-
-def _half_disc(height=64, width=48, radius=20, row=32):
-  """A breast on the left edge: mask of a half disc."""
-  rows, columns = np.mgrid[:height, :width]
-  return (rows - row) ** 2 + columns**2 <= radius**2
 
 
 def test_to_channels_weighs_the_colours():
@@ -86,63 +80,35 @@ def test_unknown_names_are_answered():
   image = np.zeros((4, 4, 1), np.float32)
   with pytest.raises(errors.UsageError, match="Did you mean 'stretch'"):
     preprocess.fit(image, 4, 'strech')
-  with pytest.raises(errors.UsageError, match="Did you mean 'breast'"):
-    preprocess.region(image, np.zeros((4, 4), bool), 'brest')
+  with pytest.raises(errors.UsageError, match="Did you mean 'lanczos'"):
+    preprocess.fit(image, 8, resample='lancsoz')
 
 
-def test_breast_mask_finds_the_breast_not_the_label(rng):
-  truth = _half_disc()
-  image = 0.02 * rng.random((64, 48, 1), np.float32)
-  image[truth] += 0.3 + 0.5 * rng.random((truth.sum(), 1), np.float32)
-  image[2:10, 36:46] = 1.0  # a label brighter than the breast
-  image[28:34, 6:10] = 0.0  # a dark hole inside
-  mask = preprocess.breast_mask(image)
-  assert mask.dtype == bool and not mask[:14, 34:].any()
-  assert mask[28:34, 6:10].all()
-  union = (mask | truth).sum()
-  assert (mask & truth).sum() / union > 0.85
+def test_nothing_is_copied_where_nothing_is_to_be_done(rng):
+  image = rng.random((16, 16, 1), np.float32)
+  for mode in preprocess.MODES:
+    assert preprocess.fit(image, 16, mode) is image
 
 
-def test_breast_mask_keeps_the_corner_that_the_breast_cuts_off():
-  image = np.zeros((64, 64, 1), np.float32)
-  image[20:44] = 0.8  # from border to border: above and below stay outside
-  mask = preprocess.breast_mask(image)
-  assert not mask[:16].any() and not mask[48:].any() and mask[24:40].all()
+@pytest.mark.parametrize('channels', [1, 3])
+def test_lanczos_weighs_as_its_formula_says(channels, rng):
+  """Three lobes, stretched over the shrink factor, in float64."""
+  image = rng.random((24, 24, channels), np.float32)
+  centre = (np.arange(8) + 0.5) * 3
+  distance = (np.arange(24) + 0.5 - centre[:, None]) / 3
+  weight = np.sinc(distance) * np.sinc(distance / 3) * (np.abs(distance) < 3)
+  weight /= weight.sum(axis=1, keepdims=True)
+  want = np.einsum('ij,jkc,lk->ilc', weight, image.astype(np.float64), weight)
+  got = preprocess.fit(image, 8, resample='lanczos')
+  np.testing.assert_allclose(got, want.clip(0, 1), atol=1e-5)
 
 
-def test_breast_mask_of_a_constant_image_is_empty():
-  for value in (0.0, 0.5, 1.0):
-    image = np.full((16, 16, 1), value, np.float32)
-    assert not preprocess.breast_mask(image).any()
-
-
-def test_regions_split_the_image(rng):
-  truth = _half_disc(64, 64, 12)
-  image = 0.5 + 0.5 * rng.random((64, 64, 3), np.float32)
-  assert preprocess.region(image, truth, 'all') is image
-  breast = preprocess.region(image, truth, 'breast')
-  assert np.all(breast[~truth] == 0) and np.all(breast[truth] == image[truth])
-  rest = preprocess.region(image, truth, 'background')
-  # Rows 20-44 and columns 0-12, a margin of 4, then quarters of 16.
-  assert np.all(rest[16:64, :32] == 0)
-  np.testing.assert_array_equal(rest[:16], image[:16])
-  np.testing.assert_array_equal(rest[:, 32:], image[:, 32:])
-
-
-def test_background_does_not_tell_the_silhouette():
-  image = np.ones((64, 64, 1), np.float32)
-  shapes = [_half_disc(64, 64, radius) for radius in (12, 14, 16, 18, 20)]
-  rests = [preprocess.region(image, mask, 'background') for mask in shapes]
-  for rest in rests[1:4]:
-    np.testing.assert_array_equal(rest, rests[1])
-
-
-@pytest.mark.parametrize('size', [4, 7, 30, 33])
-def test_background_never_shows_the_breast(size, rng):
-  image = np.ones((size, size + 3, 1), np.float32)
-  for _ in range(50):
-    mask = np.zeros((size, size + 3), bool)
-    top, left = rng.integers(0, size), rng.integers(0, size + 3)
-    mask[top : top + rng.integers(1, size), left : left + 3] = True
-    rest = preprocess.region(image, mask, 'background')
-    assert not rest[mask].any()
+def test_lanczos_keeps_16_bit_steps_and_the_range():
+  step = np.float32(1 / 65535)
+  image = np.full((64, 64, 1), 0.5, np.float32)
+  image[:, 32:] += step
+  small = preprocess.fit(image, 16, resample='lanczos')
+  np.testing.assert_allclose(small[:, 15] - small[:, 0], step, rtol=0.02)
+  edge = (image > 0.5).astype(np.float32)
+  small = preprocess.fit(edge, 16, resample='lanczos')
+  assert small.min() == 0.0 and small.max() == 1.0

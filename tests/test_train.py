@@ -14,7 +14,7 @@ import pytest
 
 from mammojax import errors
 from mammojax.report import html
-from mammojax.training import checkpoints, loop, train
+from mammojax.training import checkpoints, inputs, loop, train
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -133,7 +133,7 @@ def test_images_without_contrast_are_refused(tmp_path, cache):
     blank, len(rows), axis=0
   )
   with pytest.raises(errors.DataError, match=r'no contrast.*data\.region'):
-    train._pixel_statistics(trainer.images, trainer.rows, 'all')
+    inputs.scaling(trainer.config, trainer.images, trainer.rows)
 
 
 def test_a_network_that_sees_no_breast_finds_nobody(tmp_path, cache):

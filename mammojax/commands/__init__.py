@@ -13,5 +13,6 @@ REGISTRY: Mapping[str, str] = {
   'report': 'Write report.html and figures/ of a finished run again.',
   'export': "Write the network of a run's best checkpoint as safetensors.",
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',
+  'preview': 'Draw what each step of data.steps does to a few pictures.',
   'catalog': 'Write the table of a public data set, or list those known.',
 }

@@ -117,7 +117,11 @@ def check_identities(frame: pd.DataFrame, problems: Problems) -> None:
 
 
 def check_images(
-  frame: pd.DataFrame, store: readers.Store, problems: Problems, threads: int
+  frame: pd.DataFrame,
+  store: readers.Store,
+  problems: Problems,
+  threads: int,
+  voi: str = 'none',
 ) -> None:
   """Decodes every image once.
 
@@ -126,9 +130,10 @@ def check_images(
     store: where the paths lead.
     problems: where missing, refused and broken files are noted.
     threads: images decoded at once.
+    voi: how DICOM files are read, a mode of `luts`.
   """
   unique = frame[(frame['path'] != '') & ~frame['path'].duplicated()]
-  files = imagefiles.ImageFiles(store)
+  files = imagefiles.ImageFiles(store, voi)
   with futures.ThreadPoolExecutor(threads) as pool:
     results = pool.map(
       lambda path: _look(files, store.root, path), unique['path']

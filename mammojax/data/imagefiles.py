@@ -61,6 +61,20 @@ class ImageFiles:
     """
     return self._store.exists(path) or self._split(path)[1] is not None
 
+  def read(self, path: str) -> bytes:
+    """The bytes of the file that a path names.
+
+    Args:
+      path: as in a table.
+
+    Returns:
+      the whole file, also where the path names one image of it.
+
+    Raises:
+      DataError: missing, unreadable, or outside the root.
+    """
+    return self._store.read(self._split(path)[0])
+
   def image(self, path: str) -> np.ndarray:
     """One image.
 

@@ -1,7 +1,8 @@
 """Images of a table, read from files and kept in memory.
 
 frame, store = table.read('manifest.csv', columns={'subject': 'subject_id'})
-images = TableImages(frame, store, image_size=96, channels=3)
+recipe = recipes.Recipe(('fit',), image_size=96, channels=3)
+images = TableImages(frame, store, recipe)
 images.preload(threads=2)
 batch = images.images(np.array([3, 5]))       # float32[2, 96, 96, 3]
 """
@@ -10,12 +11,21 @@ from concurrent import futures
 import logging
 import threading
 import time
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import imagefiles, imageset, preprocess, readers
+from mammojax.data import (
+  breast,
+  imagefiles,
+  imageset,
+  readers,
+  recipes,
+  records,
+  steps,
+)
 
 _LOG = logging.getLogger(__name__)
 _FULL = np.float32(65535.0)
@@ -24,63 +34,51 @@ _FULL = np.float32(65535.0)
 class TableImages:
   """An `ImageSet` over files.
 
-  Every image is rounded to a multiple of 1/65,535 after it was fitted (an error
-  of at most 7.7e-6), whether it comes from memory or from its file, so a result
-  does not depend on what the memory held.
+  Every image is rounded to a multiple of 1/65,535 after its last step (an
+  error of at most 7.7e-6), whether it comes from memory or from its file, so a
+  result does not depend on what the memory held.
 
   Attributes:
     frame: see `mammojax.data.table`.
+    recipe: what is done to every image.
     image_size: height and width in pixels.
     channels: 1 or 3.
+    doubts: row -> keys of `steps.DOUBTS`, of the images read so far.
   """
 
   def __init__(
     self,
     frame: pd.DataFrame,
     store: readers.Store,
+    recipe: recipes.Recipe,
     *,
-    image_size: int,
-    channels: int,
-    fit: str = 'pad',
-    mirror: str = '',
     cache_mb: int = 2048,
-    voi: str = 'none',
   ):
     """Reads nothing yet.
 
     Args:
-      frame: one row an image, with `path`; `row` and `laterality` are used
-        when there.
+      frame: one row an image, with `path`; `row`, `laterality` and `view` are
+        used when there.
       store: where the paths lead.
-      image_size: height and width in pixels.
-      channels: 1 or 3.
-      fit: a mode of `preprocess.fit`.
-      mirror: '', or the laterality ('L' or 'R') whose images are flipped left
-        to right so that both sides look alike.
-      cache_mb: memory for fitted images in MiB; the rest is read when asked.
-      voi: which window of DICOM files is used, a mode of `luts`.
+      recipe: what is done to every image.
+      cache_mb: memory for finished images in MiB; the rest is read when asked.
 
     Raises:
-      UsageError: an unknown fit, mirror or voi, or a size below 1.
+      DataError: rows that lack what a step goes by.
     """
-    if fit not in preprocess.MODES:
-      raise errors.unknown('fit', fit, preprocess.MODES)
-    if mirror not in ('', 'L', 'R'):
-      raise errors.unknown('mirror', mirror, ('', 'L', 'R'))
-    if channels not in (1, 3) or image_size < 1:
-      raise errors.UsageError(
-        f'channels is {channels}, image_size {image_size}; channels must be 1'
-        ' or 3 and the size positive.'
-      )
+    recipe.check(frame)
     self.frame = frame
-    self.image_size = image_size
-    self.channels = channels
-    self._files = imagefiles.ImageFiles(store, voi)
-    self._fit = fit
+    self.recipe = recipe
+    self.image_size = recipe.options.image_size
+    self.channels = recipe.options.channels
+    self.doubts: dict[int, tuple[str, ...]] = {}
+    self._files = imagefiles.ImageFiles(store, recipe.options.voi)
     self._paths = frame['path'].tolist()
-    self._mirrored = np.zeros(len(frame), bool)
-    if mirror and 'laterality' in frame:
-      self._mirrored = (frame['laterality'] == mirror).to_numpy()
+    nothing = [''] * len(frame)
+    self._sides, self._views = (
+      frame[name].tolist() if name in frame else nothing
+      for name in ('laterality', 'view')
+    )
     self._make_cache(cache_mb)
 
   def images(self, rows: np.ndarray, region: str = 'all') -> np.ndarray:
@@ -91,10 +89,12 @@ class TableImages:
     shape = (len(rows), self.image_size, self.image_size, self.channels)
     batch = np.empty(shape, np.float32)
     for place, row in enumerate(rows.tolist()):
-      np.divide(self._levels(row), _FULL, out=batch[place])
-      if region != 'all':
-        mask = preprocess.breast_mask(batch[place])
-        batch[place] = preprocess.region(batch[place], mask, region)
+      if region == 'all':
+        np.divide(self._levels(row), _FULL, out=batch[place])
+        continue
+      levels, mask = self._levels_and_mask(row)
+      np.divide(levels, _FULL, out=batch[place])
+      batch[place] = breast.region(batch[place], mask, region)
     return batch
 
   def bits(self) -> int:
@@ -125,6 +125,42 @@ class TableImages:
     )
     return rate
 
+  def file(self, row: int) -> np.ndarray:
+    """The image of a row as its file holds it.
+
+    Args:
+      row: position in `frame`.
+
+    Returns:
+      float32[h, w, c] in [0, 1].
+
+    Raises:
+      DataError: it cannot be read; names the row of the table.
+    """
+    try:
+      return self._files.image(self._paths[row])
+    except errors.DataError as error:
+      line = self.frame['row'].iloc[row] if 'row' in self.frame else row
+      raise errors.DataError(f'Row {line} of the table: {error}') from error
+
+  def warn_of_doubts(self) -> None:
+    """Lists the images in doubt among those read so far."""
+    if not self.doubts:
+      return
+    items = self.frame['item' if 'item' in self.frame else 'path']
+    lines = [
+      f'  {items.iloc[row]!r}: '
+      + '; '.join(steps.DOUBTS[doubt] for doubt in doubts)
+      for row, doubts in sorted(self.doubts.items())
+    ]
+    _LOG.warning(
+      '%d of %d images are in doubt; look at them with the command preview:'
+      '\n%s',
+      len(lines),
+      len(self._paths),
+      records.shorten(lines),
+    )
+
   def _make_cache(self, cache_mb: int) -> None:
     shape = (self.image_size, self.image_size, self.channels)
     fitting = cache_mb * 2**20 // (2 * int(np.prod(shape)))
@@ -132,6 +168,7 @@ class TableImages:
     # Pages of zeros take no memory before they are written.
     self._cache = np.zeros((num_slots, *shape), np.uint16)
     self._slot = np.full(len(self._paths), -1, np.int64)
+    self._masks: dict[int, np.ndarray] = {}
     self._num_used = 0
     self._lock = threading.Lock()
 
@@ -140,7 +177,7 @@ class TableImages:
     slot = self._slot[row]
     if slot >= 0:
       return self._cache[slot]
-    levels = self._read(row)
+    levels = self._finish(row).levels
     with self._lock:
       if self._slot[row] < 0 and self._num_used < len(self._cache):
         self._cache[self._num_used] = levels
@@ -149,15 +186,38 @@ class TableImages:
         self._num_used += 1
     return levels
 
-  def _read(self, row: int) -> np.ndarray:
-    path = self._paths[row]
-    try:
-      image = self._files.image(path)
-    except errors.DataError as error:
-      line = self.frame['row'].iloc[row] if 'row' in self.frame else row
-      raise errors.DataError(f'Row {line} of the table: {error}') from error
-    image = preprocess.to_channels(image, self.channels)
-    image = preprocess.fit(image, self.image_size, self._fit)
-    if self._mirrored[row]:
-      image = image[:, ::-1]
-    return np.rint(np.clip(image, 0.0, 1.0) * _FULL).astype(np.uint16)
+  def _levels_and_mask(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Levels, and bool[h, w]: the breast on the finished image."""
+    bits = self._masks.get(row)
+    if bits is None:
+      levels, bits = self._finish(row, with_mask=True)
+    else:
+      levels = self._levels(row)
+    side = self.image_size
+    mask = np.unpackbits(bits, count=side * side).reshape(side, side)
+    return levels, mask != 0
+
+  def _finish(self, row: int, with_mask: bool = False) -> '_Finished':
+    """Reads an image and runs the recipe on it."""
+    picture = self.recipe.run(
+      self.file(row), self._sides[row], self._views[row], with_mask
+    )
+    if picture.doubts:
+      self.doubts[row] = picture.doubts
+    scaled = np.clip(picture.image, 0.0, 1.0)
+    scaled *= _FULL
+    levels = np.rint(scaled, out=scaled).astype(np.uint16)
+    if picture.mask is None:
+      return _Finished(levels, None)
+    bits = np.packbits(picture.mask)
+    # As many masks are kept as images, at a sixteenth of their size.
+    if len(self._masks) < len(self._cache):
+      self._masks[row] = bits
+    return _Finished(levels, bits)
+
+
+class _Finished(NamedTuple):
+  """An image as it is kept: uint16[h, w, c], and the bits of its mask."""
+
+  levels: np.ndarray
+  mask_bits: np.ndarray | None

@@ -1,17 +1,17 @@
-"""From an image of any shape to a square, and what of it is breast.
+"""From an image of any shape to a square, in float.
 
 image = to_channels(image, 1)                    # float32[h, w, 1]
 image = fit(image, 128, mode='pad')              # float32[128, 128, 1]
-seen = region(image, breast_mask(image), 'background')
 """
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mammojax import errors
-from mammojax.data import imageset
 
 MODES = ('pad', 'crop', 'stretch')
+RESAMPLES = ('area', 'lanczos')
 # ITU-R BT.601, as JPEG and OpenCV use for grey.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -43,11 +43,13 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def fit(
-  image: np.ndarray, size: int, mode: str = 'pad', pad_value: float = 0.0
+  image: np.ndarray,
+  size: int,
+  mode: str = 'pad',
+  pad_value: float = 0.0,
+  resample: str = 'area',
 ) -> np.ndarray:
   """Brings an image to size x size, in float, antialiased.
-
-  Shrinking averages over the area of a target pixel, enlarging is bilinear.
 
   Args:
     image: float32[h, w, c].
@@ -56,23 +58,30 @@ def fit(
       'crop' keeps the shape and takes the central square; 'stretch' does not
       keep the shape.
     pad_value: grey of the bars.
+    resample: 'area' shrinks by the mean over the area of a target pixel and
+      enlarges bilinearly; 'lanczos' is sharper, and clipped to [0, 1], beyond
+      which it swings.
 
   Returns:
-    float32[size, size, c].
+    float32[size, size, c]; the image itself where nothing is to be done.
 
   Raises:
-    UsageError: an unknown mode.
+    UsageError: an unknown mode or resample.
   """
   if mode not in MODES:
-    raise errors.unknown('fit', mode, MODES)
+    raise errors.unknown('data.fit', mode, MODES)
+  if resample not in RESAMPLES:
+    raise errors.unknown('resample', resample, RESAMPLES)
   height, width = image.shape[:2]
   if mode == 'stretch':
-    return _resize(image, size, size)
+    return _resize(image, size, size, resample)
   longest = max if mode == 'pad' else min
   scale = size / longest(height, width)
   height = max(1, round(height * scale))
   width = max(1, round(width * scale))
-  image = _resize(image, height, width)
+  image = _resize(image, height, width, resample)
+  if height == width == size:
+    return image
   top, left = abs(size - height) // 2, abs(size - width) // 2
   if mode == 'crop':
     return np.ascontiguousarray(image[top : top + size, left : left + size])
@@ -81,94 +90,21 @@ def fit(
   return square
 
 
-def breast_mask(image: np.ndarray) -> np.ndarray:
-  """The breast on a mammogram: the largest bright component, holes filled.
-
-  A threshold at half of Otsu's keeps the dim skin line, which Otsu's own
-  threshold between dark and bright tissue would cut off.
-
-  Args:
-    image: float32[h, w, c] in [0, 1].
-
-  Returns:
-    bool[h, w]; all false on a constant image.
-  """
-  grey = to_channels(image, 1)[:, :, 0]
-  side = max(3, 2 * (min(grey.shape) // 64) + 1)
-  smooth = cv2.GaussianBlur(grey, (side, side), 0)
-  low, high = float(smooth.min()), float(smooth.max())
-  if high <= low:
-    return np.zeros(grey.shape, bool)
-  # Otsu is asked for a threshold on 256 levels; the image itself stays float.
-  levels = np.round((smooth - low) * (255.0 / (high - low))).astype(np.uint8)
-  threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
-  bright = (levels > threshold / 2).astype(np.uint8)
-  count, parts, stats, _ = cv2.connectedComponentsWithStats(bright)
-  if count < 2:
-    return np.zeros(grey.shape, bool)
-  largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-  return _fill_holes(parts == largest)
-
-
-def region(image: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
-  """The image with the rest set to zero.
-
-  'background' is everything outside a box around the breast: its bounding
-  box, a sixteenth of the image wider on every side, then widened to the next
-  quarter of the image. A mask along the skin line would leave a hole of the
-  breast's own shape, and a close box its size, by which a woman can be told:
-  on mini-MIAS the outline of the close box alone finds 5.9 % at rank 1, that
-  of the coarse box 0.8 %, chance 0.6 %. A breast that fills the image leaves
-  nothing but zeros.
-
-  Args:
-    image: float32[h, w, c].
-    mask: bool[h, w], the breast.
-    name: 'all', 'breast' or 'background'.
-
-  Returns:
-    float32[h, w, c].
-
-  Raises:
-    UsageError: an unknown region.
-  """
-  if name not in imageset.REGIONS:
-    raise errors.unknown('region', name, imageset.REGIONS)
-  if name == 'all':
-    return image
-  if name == 'breast':
-    return image * mask[:, :, None]
-  rest = image.copy()
-  if mask.any():
-    rows = _coarse_span(np.flatnonzero(mask.any(axis=1)), mask.shape[0])
-    columns = _coarse_span(np.flatnonzero(mask.any(axis=0)), mask.shape[1])
-    rest[rows, columns] = 0.0
-  return rest
-
-
-def _coarse_span(places: np.ndarray, length: int) -> slice:
-  """The quarters of an axis that the places, and a margin, lie in."""
-  margin = max(1, length // 16)
-  first = max(0, places[0] - margin) * 4 // length
-  last = min(length - 1, places[-1] + margin) * 4 // length
-  # Quarter q holds the places p with p * 4 // length == q.
-  return slice(-(-first * length // 4), -(-(last + 1) * length // 4))
-
-
-def _fill_holes(mask: np.ndarray) -> np.ndarray:
-  """Background that does not reach the border belongs to the object.
-
-  A frame of background is added first, so that an object that touches the
-  border does not enclose the corner beyond it.
-  """
-  outside = np.pad((~mask).astype(np.uint8), 1, constant_values=1)
-  _, parts = cv2.connectedComponents(outside, connectivity=4)
-  return (parts != parts[0, 0])[1:-1, 1:-1]
-
-
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-  """Shrinks by area, then enlarges bilinearly, each axis as it needs."""
+def _resize(
+  image: np.ndarray, height: int, width: int, resample: str
+) -> np.ndarray:
   old_height, old_width, channels = image.shape
+  if (old_height, old_width) == (height, width):
+    return image
+  if resample == 'lanczos':
+    parts = [
+      Image.fromarray(np.ascontiguousarray(image[:, :, channel])).resize(
+        (width, height), Image.Resampling.LANCZOS
+      )
+      for channel in range(channels)
+    ]
+    return np.stack([np.asarray(part) for part in parts], -1).clip(0.0, 1.0)
+  # By area where an axis shrinks, then bilinearly where one grows.
   small = (min(width, old_width), min(height, old_height))
   if small != (old_width, old_height):
     image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)

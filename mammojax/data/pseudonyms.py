@@ -45,13 +45,15 @@ def make_key(path: str | os.PathLike[str]) -> None:
 
 
 def load_key(
-  path: str | os.PathLike[str], *, workdir: str | os.PathLike[str]
+  path: str | os.PathLike[str],
+  *,
+  workdir: str | os.PathLike[str] | None = None,
 ) -> bytes:
   """Reads a key that lies outside of what is handed on.
 
   Args:
     path: file of at least 16 bytes; white space around them does not count.
-    workdir: folder of the run.
+    workdir: folder of the run; None where nothing is handed on.
 
   Returns:
     the key.
@@ -61,8 +63,9 @@ def load_key(
       short. The key is never shown.
   """
   target = pathlib.Path(path).expanduser().resolve()
-  inside = pathlib.Path(workdir).expanduser().resolve()
-  if target.is_relative_to(inside):
+  if workdir is not None and target.is_relative_to(
+    pathlib.Path(workdir).expanduser().resolve()
+  ):
     raise errors.UsageError(
       f'The key {str(target)!r} lies inside the workdir, which is handed on;'
       ' move it elsewhere.'

@@ -28,7 +28,7 @@ import pathlib
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import checks, imagefiles, readers, records, splits
+from mammojax.data import checks, headers, imagefiles, readers, records, splits
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ def read(
   threads: int = 2,
   needs_split: bool = False,
   decoded: Sequence[int] | None = None,
+  voi: str = 'none',
+  key: bytes | None = None,
 ) -> tuple[pd.DataFrame, readers.Store]:
   """Reads a table and decodes every image of it once.
 
@@ -71,6 +73,9 @@ def read(
     needs_split: refuse a table without a split column.
     decoded: the rows whose images were decoded before, by `row`: no image is
       decoded again, and other rows are set aside. None: all are decoded.
+    voi: how DICOM files are read, a mode of `luts`.
+    key: makes subjects pseudonyms, and reads those of DICOM files where the
+      table has none, see `headers`.
 
   Returns:
     (frame as in the module, store of its images).
@@ -85,7 +90,13 @@ def read(
   if on_bad not in ON_BAD:
     raise errors.unknown('on_bad', on_bad, ON_BAD)
   table = pathlib.Path(path)
-  frame, has_split = _canonical(records.read(table), table, columns or {})
+  columns = columns or {}
+  raw = records.read(table)
+  if key is not None:
+    raw = headers.complete(
+      raw, columns, _store_of(raw, table, root, columns), key
+    )
+  frame, has_split = _canonical(raw, table, columns)
   if needs_split and not has_split:
     raise errors.DataError(
       f'The table {str(table)!r} says nowhere which rows train and which test:'
@@ -97,7 +108,7 @@ def read(
   checks.check_identities(frame, problems)
   store = _find_store(table, root, frame['path'].tolist())
   if decoded is None:
-    checks.check_images(frame, store, problems, threads)
+    checks.check_images(frame, store, problems, threads, voi)
   if on_bad == 'skip':
     frame = checks.set_aside(frame, problems)
   problems.raise_if_any()
@@ -130,7 +141,8 @@ def _canonical(
       f'The table {str(table)!r} lacks columns:\n'
       + '\n'.join(missing)
       + f'\nIt has: {", ".join(map(repr, there))}. Map them, for example'
-      ' data.columns.subject=<column>.'
+      ' data.columns.subject=<column>; with data.key_file the subjects of DICOM'
+      ' files are read from their headers.'
     )
   if 'item' not in there and not columns.get('item', ''):
     frame['item'] = frame['path']
@@ -187,6 +199,17 @@ def _months(text: str) -> float | None:
   except ValueError:
     return None
   return value if math.isfinite(value) else None
+
+
+def _store_of(
+  raw: pd.DataFrame,
+  table: pathlib.Path,
+  root: str,
+  columns: Mapping[str, str],
+) -> readers.Store:
+  """The store of a table whose columns have the names of its file."""
+  column = columns.get('path', '') or 'path'
+  return _find_store(table, root, raw[column].tolist() if column in raw else [])
 
 
 def _find_store(

@@ -92,14 +92,14 @@ def draw(evaluation: Arrays) -> mpl_figure.Figure | None:
   for row, query in enumerate(queries):
     name = evaluation['example_query_name'][row]
     rank = 'query, ' + truth(int(evaluation['example_truth_rank'][row]))
-    _picture(grid[row, 0], query, _short(name), rank, None)
+    _picture(grid[row, 0], query, short_name(name), rank, None)
     for place in range(hits.shape[1]):
       good = bool(right[row, place])
       far = float(evaluation['example_distance'][row, place])
       if not np.isfinite(far):
         grid[row, place + 1].set_axis_off()
         continue
-      name = _short(evaluation['example_hit_names'][row, place])
+      name = short_name(evaluation['example_hit_names'][row, place])
       label = f'{"✓" if good else "✗"} {far:.3f}'
       _picture(grid[row, place + 1], hits[row, place], name, label, good)
   return figure
@@ -135,7 +135,7 @@ def _picture(
     )
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
   """A name that fits above a picture, with every glyph in the font."""
   font = font_manager.get_font(font_manager.findfont('DejaVu Sans'))
   name = str(name)

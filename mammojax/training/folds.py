@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from mammojax.metrics import bootstrap
-from mammojax.training import evaluate, train
+from mammojax.training import evaluate, inputs, train
 from mammojax.training import workdir as workdirs
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ def run(
   if not config.data.num_folds or config.data.fold >= 0:
     return train.run(config, workdir, command)
   workdir = pathlib.Path(workdir)
+  # A fold knows its own folder only; all of this one is handed on.
+  inputs.key(config, workdir)
   folders, parts = [], []
   for fold in range(config.data.num_folds):
     one = ml_collections.ConfigDict(config)

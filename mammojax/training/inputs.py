@@ -8,11 +8,20 @@ import numpy as np
 
 from mammojax import errors
 from mammojax.data import images as table_images
-from mammojax.data import imageset, phantom, splits, table
+from mammojax.data import (
+  imageset,
+  phantom,
+  pseudonyms,
+  recipes,
+  splits,
+  table,
+)
 from mammojax.metrics import protocols
 from mammojax.models import conventions
 from mammojax.training import storing
 
+# The others would have to find a breast that a phantom knows.
+_PHANTOM_STEPS = ('orient', 'fit')
 # Training images from which the mean and spread of pixels are measured.
 _SAMPLE = 512
 
@@ -23,23 +32,57 @@ def cache_folder(name: str) -> str:
   return str(pathlib.Path(base) / 'mammojax' / name)
 
 
-def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
-  """Images and their table, checked whole.
+def recipe(config: ml_collections.ConfigDict) -> recipes.Recipe:
+  """What is done to every image, of `config.data`.
 
   Raises:
-    UsageError: a source, field or column that does not exist.
+    UsageError: an unknown step, an option out of its range, or a step that
+      phantoms do not take.
+  """
+  data = config.data
+  made = recipes.Recipe(
+    data.steps,
+    image_size=data.image_size,
+    channels=data.channels,
+    voi=data.voi,
+    mirror=data.mirror,
+    fit=data.fit,
+    **data.preprocess.to_dict(),
+  )
+  others = [name for name in made.names if name not in _PHANTOM_STEPS]
+  if data.source == 'phantom' and others:
+    raise errors.UsageError(
+      f'data.steps has {others}, and phantoms are drawn as the network is to '
+      f'see them: they take {" and ".join(_PHANTOM_STEPS)} only. Set '
+      "data.source='table' for images of your own."
+    )
+  return made
+
+
+def image_set(
+  config: ml_collections.ConfigDict,
+  workdir: str | os.PathLike[str] | None = None,
+  preload: bool = True,
+) -> imageset.ImageSet:
+  """Images and their table, checked whole.
+
+  Args:
+    config: the run's.
+    workdir: folder of the run, in which no key may lie; None where there is
+      none.
+    preload: read the images of a table into memory.
+
+  Raises:
+    UsageError: a source, field or column that does not exist; a key that
+      cannot be used.
     DataError: rows or files that cannot be used, all of them listed.
     IntegrityError: one subject in two splits.
   """
   data = config.data
   storing.check(config)
+  steps = recipe(config)
   if data.source == 'phantom':
-    fields = data.phantom.to_dict()
-    folder = fields.pop('cache_dir') or cache_folder('phantom')
-    spec = phantom.PhantomSpec(image_size=data.image_size, **fields)
-    return phantom.PhantomImages(
-      spec, cache_dir=folder, mirror=data.mirror, workers=os.cpu_count() or 1
-    )
+    return _phantoms(data, steps)
   if data.source != 'table':
     raise errors.unknown('data.source', data.source, ('phantom', 'table'))
   if not data.table:
@@ -55,6 +98,8 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
     on_bad=data.on_bad,
     needs_split=data.split_rule == 'column' or data.keep_test,
     decoded=None if stored is None else stored.frame['row'].tolist(),
+    voi=data.voi,
+    key=key(config, workdir),
   )
   frame = _split(data, frame)
   if stored is not None:
@@ -62,17 +107,47 @@ def image_set(config: ml_collections.ConfigDict) -> imageset.ImageSet:
   images = table_images.TableImages(
     frame,
     store,
-    image_size=data.image_size,
-    channels=data.channels,
-    fit=data.fit,
-    mirror=data.mirror,
+    steps,
     # Each is read once, to be stored.
     cache_mb=0 if data.prepared else data.cache_mb,
   )
   if data.prepared:
-    return storing.make(config, images)
-  images.preload()
+    made = storing.make(config, images)
+    images.warn_of_doubts()
+    return made
+  if preload:
+    images.preload()
+    images.warn_of_doubts()
   return images
+
+
+def key(
+  config: ml_collections.ConfigDict,
+  workdir: str | os.PathLike[str] | None = None,
+) -> bytes | None:
+  """The key of `config.data.key_file`, or None.
+
+  Args:
+    config: the run's.
+    workdir: see `image_set`.
+
+  Raises:
+    UsageError: it lies in the workdir, or cannot be used.
+  """
+  if not config.data.key_file:
+    return None
+  return pseudonyms.load_key(config.data.key_file, workdir=workdir)
+
+
+def _phantoms(data, steps: recipes.Recipe) -> phantom.PhantomImages:
+  fields = data.phantom.to_dict()
+  folder = fields.pop('cache_dir') or cache_folder('phantom')
+  return phantom.PhantomImages(
+    phantom.PhantomSpec(image_size=data.image_size, **fields),
+    cache_dir=folder,
+    mirror=data.mirror if 'orient' in steps.names else '',
+    workers=os.cpu_count() or 1,
+  )
 
 
 def _split(data, frame):

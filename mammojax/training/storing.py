@@ -8,14 +8,14 @@ import ml_collections
 
 from mammojax import errors
 from mammojax.data import images as table_images
-from mammojax.data import prepared, preparing
+from mammojax.data import prepared, preparing, recipes
 
 # Fields of `config.data` that change no stored pixel. A field that is not
 # named here belongs to the key, so that a new one cannot be forgotten.
 FREE = frozenset(
   {
-    'cache_mb', 'fold', 'input', 'keep_test', 'num_folds', 'phantom',
-    'prepared', 'prepared_depth', 'region', 'root', 'source',
+    'cache_mb', 'fold', 'input', 'keep_test', 'key_file', 'num_folds',
+    'phantom', 'prepared', 'prepared_depth', 'region', 'root', 'source',
     'split_fractions', 'split_rule', 'split_seed', 'table',
   }
 )  # fmt: skip
@@ -59,7 +59,11 @@ def key(config: ml_collections.ConfigDict) -> dict[str, Any]:
     raise errors.DataError(
       f'The table {config.data.table!r} cannot be read: {error}.'
     ) from error
-  return {'sha256 of the table': digest, **fields}
+  return {
+    'sha256 of the table': digest,
+    'version of the steps': recipes.VERSION,
+    **fields,
+  }
 
 
 def find(

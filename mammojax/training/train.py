@@ -30,6 +30,7 @@ from mammojax.training import (
   objectives,
   optimizers,
   parallel,
+  preparation,
   sampling,
   signals,
   steps,
@@ -100,7 +101,7 @@ class Trainer:
       config.parallel.transform, config.parallel.num_devices
     )
     self.devices.check_batch(sampling.batch_size(config))
-    self.images = inputs.image_set(config)
+    self.images = inputs.image_set(config, workdir)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if not len(self.rows):
       raise errors.DataError('The table has no image in the split train.')
@@ -114,6 +115,7 @@ class Trainer:
     scaling = weights.scaling(config) or inputs.scaling(
       config, self.images, self.rows
     )
+    self.preparation = preparation.record(inputs.recipe(config), scaling)
     build = functools.partial(networks.model, config, **scaling._asdict())
     course, held = objectives.states(config)
     labels = self.images.frame[config.sampler.label].iloc[self.rows]
@@ -133,6 +135,7 @@ class Trainer:
     )
     if config.model.init_from:
       state = transfer.from_run(state, config.model.init_from)
+      preparation.warn_if_other(config.model.init_from, self.preparation)
     state = weights.start(state, config, scaling, self.workdir)
     self.state = self.devices.replicate(
       state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
@@ -169,6 +172,9 @@ class Trainer:
     )
     config = self.config
     with checkpoints.Checkpoints(self.workdir / 'checkpoints') as saved:
+      preparation.keep(
+        self.workdir, self.preparation, writes=jax.process_index() == 0
+      )
       training = loop.Loop(
         config=config,
         source=pipeline.BatchSource(

@@ -169,7 +169,8 @@ def differences(
   return rows
 
 
-def _table(rows: Sequence[tuple[str, str, str]]) -> str:
+def table(rows: Sequence[tuple[str, str, str]]) -> str:
+  """Rows of `differences` as text, with a head."""
   rows = [('field', 'saved', 'given'), *rows]
   widths = [max(len(row[i]) for row in rows) for i in range(3)]
   return '\n'.join(
@@ -187,14 +188,14 @@ def _compare(workdir, given, free, on_request) -> bool:
   allow = given.get('train', {}).get('allow_config_change', False)
   fixed = [row for row in rows if not _under(row[0], on_request)]
   if allow and not fixed:
-    _LOG.warning('%s continues with changes:\n%s', workdir, _table(rows))
+    _LOG.warning('%s continues with changes:\n%s', workdir, table(rows))
     return True
   advice = 'Choose another --workdir, or give these fields their saved values'
   if not fixed:
     advice += ', or continue with --config.train.allow_config_change=True'
   raise errors.UsageError(
     f'{workdir} belongs to a run with another config:\n'
-    f'{_table(fixed if allow else rows)}\n{advice}.'
+    f'{table(fixed if allow else rows)}\n{advice}.'
   )
 
 

@@ -1,0 +1,76 @@
+"""The record of what a network saw, and what happens when it differs."""
+
+import json
+import logging
+
+import pytest
+import tiny
+
+from mammojax import errors
+from mammojax.data import recipes
+from mammojax.models import conventions
+from mammojax.training import inputs, preparation
+
+
+def _record(names=('fit',), mean=0.5, **options):
+  recipe = recipes.Recipe(names, image_size=32, **options)
+  return preparation.record(recipe, conventions.Scaling((mean,), (0.25,), ()))
+
+
+def test_a_record_is_kept_and_compared(tmp_path):
+  preparation.keep(tmp_path, _record(), writes=False)
+  assert not (tmp_path / preparation.FILE).exists()
+  preparation.keep(tmp_path, _record())
+  saved = json.loads((tmp_path / preparation.FILE).read_text())
+  recipe = recipes.Recipe(('fit',), image_size=32)
+  assert saved['preprocess_id'] == recipe.identity
+  assert saved['steps'] == recipe.record()
+  assert saved['input'] == {'mean': [0.5], 'std': [0.25], 'order': []}
+  preparation.keep(tmp_path, _record())
+  for other, field in (
+    (_record(('clahe', 'fit')), 'clahe.clahe_clip'),
+    (_record(fit='crop'), 'fit.fit'),
+    (_record(mean=0.4), 'input.mean'),
+  ):
+    with pytest.raises(errors.IntegrityError) as caught:
+      preparation.keep(tmp_path, other)
+    assert field in str(caught.value) and 'otherwise' in str(caught.value)
+
+
+def test_a_network_of_other_images_is_warned_about(tmp_path, caplog):
+  ours, theirs = tmp_path / 'ours', tmp_path / 'theirs'
+  for folder, record in (
+    (ours, _record()),
+    (theirs, _record(('contrast', 'fit'), mean=0.1)),
+  ):
+    folder.mkdir()
+    preparation.keep(folder, record)
+  with caplog.at_level(logging.WARNING):
+    preparation.warn_if_other(tmp_path / 'none', _record())
+    preparation.warn_if_other(ours, _record())
+    assert not caplog.text
+    preparation.warn_if_other(theirs, _record())
+  assert 'contrast.contrast_factor' in caplog.text
+  # Means are measured on each run's own images.
+  assert 'input.mean' not in caplog.text
+
+
+def test_phantoms_take_no_other_steps(tmp_path):
+  config = tiny.config(tmp_path)
+  assert inputs.recipe(config).names == ('orient', 'fit')
+  config.data.steps = ('orient', 'clahe', 'fit')
+  with pytest.raises(errors.UsageError, match=r"\['clahe'\], and phantoms"):
+    inputs.recipe(config)
+
+
+@pytest.mark.parametrize('name', sorted(conventions.PUBLISHED))
+def test_a_published_input_is_not_measured(tmp_path, name):
+  class Images:
+    channels = 3
+
+  config = tiny.config(tmp_path, data__input=name)
+  got = inputs.scaling(config, Images(), [])
+  assert got == conventions.PUBLISHED[name]
+  Images.channels = 1
+  with pytest.raises(errors.UsageError, match=r'data\.channels'):
+    inputs.scaling(config, Images(), [])

@@ -15,6 +15,7 @@ import safetensors.numpy
 from mammojax import errors
 from mammojax.models import pretrained
 from mammojax.models.weights import content
+from tests.weight_files import tensor_bytes
 
 
 class Bomb:
@@ -54,6 +55,16 @@ def test_pickles_are_refused_whatever_their_name(
   assert 'save_file' in str(caught.value)
   # Nothing in it was run.
   assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize('start', [0, 640, 1400])
+def test_no_length_of_a_header_looks_like_a_pickle(tmp_path, start):
+  """640 is 0x80 0x02, as pickles of protocol 2 begin."""
+  path = tmp_path / 'w'
+  for length in range(max(start, 60), start + 300):
+    text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(tensor_bytes(text.ljust(length), b'abcd'))
+    assert content.layout(path) == 'safetensors'
 
 
 OTHERS = {

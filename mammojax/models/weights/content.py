@@ -60,13 +60,17 @@ def layout(path: str | pathlib.Path) -> str:
     raise _refused(path, 'empty')
   if any(head[n : n + len(_HDF5)] == _HDF5 for n in _HDF5_STARTS):
     return 'hdf5'
+  # Before pickles: the length of a header may look like one's first opcodes.
+  if head[4:9] == b'\0\0\0\0{':
+    return 'safetensors'
   if head[:2] == b'PK':
     return _zipped(path)
   if _is_pickle(head):
     raise _pickled(path)
   if head[257:262] == b'ustar':
     raise _refused(path, 'a tar archive; unpack it first')
-  if head[8:9] == b'{' and head[7:8] == b'\0':
+  # A length beyond all measure is still told as that of a damaged header.
+  if head[7:9] == b'\0{':
     return 'safetensors'
   for start, what in _OTHERS:
     if head.lstrip()[: len(start)].lower() == start.lower():

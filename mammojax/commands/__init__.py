@@ -15,4 +15,7 @@ REGISTRY: Mapping[str, str] = {
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',
   'preview': 'Draw what each step of data.steps does to a few pictures.',
   'catalog': 'Write the table of a public data set, or list those known.',
+  'inspect': 'Summarise a table of images: counts, sizes, suspect files.',
+  'leaks': 'Find copies and near copies in a table, and split it again.',
+  'balance': 'Write a subset of a table with as many positives as negatives.',
 }

@@ -17,6 +17,11 @@ _LOG = logging.getLogger(__name__)
 MAX_SKIPPED = 0.01
 _BROKEN = 'images that cannot be read'
 _REPEATED = 'rows that repeat another row'
+_DESCRIBED = 'one image described in two ways'
+_SHARED = 'one item of two subjects'
+TORN = 'subjects in more than one split'
+# What is wrong between rows, while each row alone can be used.
+BETWEEN_ROWS = (_REPEATED, _DESCRIBED, _SHARED, TORN)
 
 
 class Problems:
@@ -39,6 +44,10 @@ class Problems:
     """
     self._found.setdefault(kind, []).append((row, what))
     self._is_leak |= is_leak
+
+  def kinds(self) -> list[str]:
+    """The headings under which something was noted."""
+    return list(self._found)
 
   def lines(self, kind: str) -> list[str]:
     """The problems of one kind, in order of the rows."""
@@ -100,7 +109,7 @@ def check_identities(frame: pd.DataFrame, problems: Problems) -> None:
       if rows[column].nunique() > 1
     ]
     problems.add(
-      'one image described in two ways',
+      _DESCRIBED,
       int(rows['row'].iloc[0]),
       f'{path!r} has {"; ".join(differing)}',
       is_leak=True,
@@ -109,7 +118,7 @@ def check_identities(frame: pd.DataFrame, problems: Problems) -> None:
     # Two subjects at one path were told above.
     if rows['subject'].nunique() > 1 and rows['path'].nunique() > 1:
       problems.add(
-        'one item of two subjects',
+        _SHARED,
         int(rows['row'].iloc[0]),
         f'item {item!r} has {_values(rows, "subject")}',
         is_leak=True,

@@ -43,7 +43,7 @@ class ImageFiles:
       raise errors.unknown('voi', voi, luts.MODES)
     self._store = store
     self._voi = voi
-    self._open: collections.OrderedDict[str, stacks.Stack]
+    self._open: collections.OrderedDict[str, tuple[stacks.Stack, int]]
     self._open = collections.OrderedDict()
     self._lock = threading.Lock()
 
@@ -87,10 +87,27 @@ class ImageFiles:
     Raises:
       DataError: missing, cut, damaged, or not named well enough.
     """
+    return self.described(path)[0]
+
+  def described(self, path: str) -> tuple[np.ndarray, int]:
+    """One image and how finely it is stored.
+
+    Args:
+      path: as in a table.
+
+    Returns:
+      (float32[h, w, c] in [0, 1], bits a channel as of `readers.inspect`).
+
+    Raises:
+      DataError: as `image`.
+    """
     file, index = self._split(path)
     if index is None:
-      return readers.decode(self._store.read(path), path, self._voi)
-    return self._stack(file).image(index)
+      data = self._store.read(path)
+      image = readers.decode(data, path, self._voi)
+      return image, readers.inspect(data, path)[3]
+    stack, bits = self._stack(file)
+    return stack.image(index), bits
 
   def bits(self, paths: Iterable[str]) -> int:
     """The largest number of bits a channel that files hold.
@@ -122,7 +139,7 @@ class ImageFiles:
       return path, None
     return found[1], int(found[2])
 
-  def _stack(self, file: str) -> stacks.Stack:
+  def _stack(self, file: str) -> tuple[stacks.Stack, int]:
     # One at a time: a second thread waits for the file instead of reading it.
     with self._lock:
       if file not in self._open:
@@ -132,12 +149,16 @@ class ImageFiles:
       self._open.move_to_end(file)
       return self._open[file]
 
-  def _read(self, file: str) -> stacks.Stack:
+  def _read(self, file: str) -> tuple[stacks.Stack, int]:
     if isinstance(self._store, readers.FolderStore):
       target = self._store.locate(file)
       if stacks.is_npy(_head(target, file)):
-        return stacks.ArrayStack(stacks.open_npy(file, target), file)
-    return readers.open_stack(self._store.read(file), file, self._voi)
+        array = stacks.open_npy(file, target)
+        bits = stacks.inspect(array, file)[3]
+        return stacks.ArrayStack(array, file), bits
+    data = self._store.read(file)
+    stack = readers.open_stack(data, file, self._voi)
+    return stack, readers.inspect(data, file)[3]
 
 
 def _head(target: pathlib.Path, name: str) -> bytes:

@@ -89,6 +89,43 @@ def read(
   """
   if on_bad not in ON_BAD:
     raise errors.unknown('on_bad', on_bad, ON_BAD)
+  frame, store, problems = examine(
+    path, root=root, columns=columns, needs_split=needs_split
+  )
+  if decoded is None:
+    checks.check_images(frame, store, problems, threads, voi)
+  if on_bad == 'skip':
+    frame = checks.set_aside(frame, problems)
+  problems.raise_if_any()
+  if decoded is not None:
+    frame = frame[frame['row'].isin(decoded)]
+  return frame.reset_index(drop=True), store
+
+
+def examine(
+  path: str | os.PathLike[str],
+  *,
+  root: str = '',
+  columns: Mapping[str, str] | None = None,
+  needs_split: bool = False,
+) -> tuple[pd.DataFrame, readers.Store, checks.Problems]:
+  """Reads a table for somebody who wants to look at its problems.
+
+  Args:
+    path: see `read`.
+    root: see `read`.
+    columns: see `read`.
+    needs_split: see `read`.
+
+  Returns:
+    (frame of every row, store of its images, what is wrong with the values).
+    A value that could not be understood stays as it was written. No image was
+    opened.
+
+  Raises:
+    UsageError: an unknown canonical name.
+    DataError: no table, columns that it lacks, or no such root.
+  """
   table = pathlib.Path(path)
   columns = columns or {}
   raw = records.read(table)
@@ -107,14 +144,7 @@ def read(
   _check_values(frame, has_split, problems)
   checks.check_identities(frame, problems)
   store = _find_store(table, root, frame['path'].tolist())
-  if decoded is None:
-    checks.check_images(frame, store, problems, threads, voi)
-  if on_bad == 'skip':
-    frame = checks.set_aside(frame, problems)
-  problems.raise_if_any()
-  if decoded is not None:
-    frame = frame[frame['row'].isin(decoded)]
-  return frame.reset_index(drop=True), store
+  return frame, store, problems
 
 
 def _canonical(
@@ -170,7 +200,7 @@ def _check_values(
     for subject, where in splits.leaks(frame).items():
       first = min(min(rows) for rows in where.values())
       what = splits.describe_leak(subject, where)
-      problems.add('subjects in more than one split', first, what, True)
+      problems.add(checks.TORN, first, what, True)
   else:
     frame['split'] = splits.assign(frame['subject'])
 

@@ -48,7 +48,7 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   environment, environment_note = reading.settings(folder, 'environment.json')
   history, history_note = reading.history(folder)
   evaluation, evaluation_note = reading.evaluation(folder)
-  page = _template('report.html').render(
+  page = template('report.html').render(
     name=folder.resolve().name,
     metrics=metrics,
     leak=table.leaks(metrics),
@@ -80,7 +80,8 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   return path
 
 
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+  """A template of this package; what it is given is escaped."""
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('mammojax.report'),
     autoescape=True,

@@ -1,0 +1,116 @@
+"""Embeddings of any table's images by the network of a finished run."""
+
+import os
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+import pandas as pd
+
+from mammojax import errors
+from mammojax.data import images as table_images
+from mammojax.data import readers
+from mammojax.models import conventions
+from mammojax.training import (
+  evaluate,
+  inputs,
+  margins,
+  networks,
+  optimizers,
+  transfer,
+)
+from mammojax.training import state as state_lib
+from mammojax.training import workdir as workdirs
+
+
+def embed_table(
+  workdir: str | os.PathLike[str],
+  frame: pd.DataFrame,
+  store: readers.Store,
+  rows: np.ndarray,
+) -> np.ndarray:
+  """Embeds rows of a table as the run embedded its own.
+
+  The images are fitted, mirrored and scaled as the run's config says. Where
+  the run learned its scaling, its own images are read again.
+
+  Args:
+    workdir: folder of a run with config.json and checkpoints.
+    frame: columns of `mammojax.data.table`.
+    store: where its paths lead.
+    rows: int64[m], the rows to embed.
+
+  Returns:
+    float32[n, d] for all n rows of the frame; zeros for those left out.
+
+  Raises:
+    UsageError: no folder of a run.
+    DataError: a config.json that is damaged or of another version, images
+      that cannot be read.
+    IntegrityError: damaged checkpoints.
+  """
+  folder = pathlib.Path(workdir)
+  if not (folder / workdirs.CONFIG).is_file():
+    raise errors.UsageError(
+      f'{str(folder)!r} is no folder of a run: it has no {workdirs.CONFIG}.'
+    )
+  saved = workdirs.read_json(folder / workdirs.CONFIG)
+  config = ml_collections.ConfigDict(saved)
+  try:
+    state = _state(config, folder)
+    images = _images(config, frame, store)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise errors.DataError(
+      f'{str(folder / workdirs.CONFIG)!r} is not that of a run of this version:'
+      f' {error}.'
+    ) from error
+  variables = jax.device_put((state.params, state.batch_stats))
+  embed_fn = state.apply_fn
+  compiled = jax.jit(
+    lambda both, batch: embed_fn(
+      {'params': both[0], 'batch_stats': both[1]}, batch, train=False
+    )
+  )
+  found = evaluate.embed(
+    lambda batch: compiled(variables, batch),
+    images,
+    rows,
+    batch_size=config.eval.batch_size,
+    region=config.data.region,
+  )
+  result = np.zeros((len(frame), found.shape[1]), np.float32)
+  result[rows] = found
+  return result
+
+
+def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
+  """The network of the run's best checkpoint."""
+  data = config.data
+  if data.input in conventions.PUBLISHED:
+    scaling = conventions.scaling(data.input, data.channels)
+  else:
+    own = inputs.image_set(config)
+    train = np.flatnonzero(own.frame['split'] == 'train')
+    scaling = inputs.scaling(config, own, train)
+  state = state_lib.create(
+    networks.model(config, **scaling._asdict(), axis_name=None),
+    optimizers.optimizer(config),
+    margins.state(config, steps_per_epoch=1),
+    seed=config.seed,
+    image_shape=(data.image_size, data.image_size, data.channels),
+  )
+  return transfer.from_run(state, folder)
+
+
+def _images(config, frame, store) -> table_images.TableImages:
+  data = config.data
+  return table_images.TableImages(
+    frame,
+    store,
+    image_size=data.image_size,
+    channels=data.channels,
+    fit=data.fit,
+    mirror=data.mirror,
+    cache_mb=0,  # every image is asked for once
+  )

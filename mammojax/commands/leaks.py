@@ -1,0 +1,88 @@
+"""`leaks`: pictures that occur twice, and what of them is in two splits."""
+
+from collections.abc import Sequence
+import pathlib
+
+from absl import flags
+import numpy as np
+
+from mammojax import errors
+from mammojax.commands import tables
+
+_FAIL = ('leak', 'never')
+
+
+def run(arguments: Sequence[str]) -> None:
+  """Finds copies and near copies, and writes a split that respects them."""
+  values = flags.FlagValues()
+  tables.define(values)
+  _define(values)
+  tables.parse(values, 'leaks', arguments, 'FOLDER')
+  from mammojax.data import leaks, survey
+  from mammojax.report import leaks as page
+
+  folder = tables.make_folder(values.out)
+  frame, store = tables.usable(values)
+  seen = survey.look(frame, store, threads=values.threads)
+  readable = np.flatnonzero(seen.facts['problem'] == '')
+  embeddings = None
+  if values.workdir:
+    from mammojax.apps import embedding
+
+    embeddings = embedding.embed_table(values.workdir, frame, store, readable)
+  pairs = leaks.find(
+    frame,
+    seen,
+    embeddings=embeddings,
+    least_score=values.least_score,
+    least_cosine=values.least_cosine,
+    threads=values.threads,
+  )
+  found = page.Findings.of(
+    frame,
+    seen,
+    pairs,
+    workdir=values.workdir,
+    least_score=values.least_score,
+    least_cosine=values.least_cosine,
+  )
+  page.write(folder, pathlib.Path(values.table).name, found, store)
+  print(found.verdict())
+  print(f'Page: {folder / "leaks.html"}')
+  print('Corrected: ' + tables.how_to_train(folder / 'split.csv', store))
+  if found.crossing and values.fail == 'leak':
+    raise errors.IntegrityError(
+      f'{found.verdict()} See {folder / "leaks.html"}; {folder / "split.csv"}'
+      ' holds a split that tears no group, and --fail=never ends with 0.'
+    )
+
+
+def _define(values: flags.FlagValues) -> None:
+  from mammojax.data import leaks
+
+  flags.DEFINE_string(
+    'out', '', 'Folder for the page and the tables.', flag_values=values
+  )
+  flags.DEFINE_string(
+    'workdir', '', 'A finished run; its network compares too.',
+    flag_values=values,
+  )  # fmt: skip
+  flags.DEFINE_float(
+    'least_score',
+    leaks.LEAST_SCORE,
+    'Mean local correlation from which two pictures are one.',
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    'least_cosine',
+    leaks.LEAST_COSINE,
+    'Cosine from which two embeddings are one, with --workdir.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'fail',
+    'leak',
+    _FAIL,
+    'End with 4 when a group lies in two splits, or never.',
+    flag_values=values,
+  )

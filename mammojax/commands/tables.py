@@ -1,0 +1,113 @@
+"""What the commands on a table of images share: its flags and its folder."""
+
+import pathlib
+import shlex
+
+from absl import flags
+import pandas as pd
+
+from mammojax import errors
+from mammojax.commands import parsing
+
+
+def define(values: flags.FlagValues) -> None:
+  """Adds --table, --root and --columns.<name>."""
+  from mammojax.data import table
+
+  flags.DEFINE_string(
+    'table', '', 'CSV or parquet, one row an image.', flag_values=values
+  )
+  flags.DEFINE_string(
+    'root',
+    '',
+    "Folder or zip that its paths lead into; default: the table's folder, or "
+    'the one zip in it that holds them.',
+    flag_values=values,
+  )
+  for name in table.REQUIRED + table.OPTIONAL:
+    flags.DEFINE_string(
+      f'columns.{name}',
+      '',
+      f"The table's column for {name}; default: {name}.",
+      flag_values=values,
+    )
+  flags.DEFINE_integer(
+    'threads', 2, 'Images read at once.', lower_bound=1, flag_values=values
+  )
+
+
+def parse(values: flags.FlagValues, command: str, arguments, out: str) -> None:
+  """Parses; --table and --out must be given.
+
+  Args:
+    values: after `define`, with --out.
+    command: its name.
+    arguments: what follows the name.
+    out: what --out should be, for the message.
+
+  Raises:
+    UsageError: a wrong flag, or none of these two.
+  """
+  parsing.parse(values, command, arguments)
+  if not values.table:
+    raise errors.UsageError(f'{command} needs --table=FILE.')
+  if not values.out:
+    raise errors.UsageError(f'{command} needs --out={out}.')
+
+
+def examine(values: flags.FlagValues):
+  """The table that was named: (frame, store, problems) of `table.examine`."""
+  from mammojax.data import table
+
+  columns = {
+    name: values[f'columns.{name}'].value
+    for name in table.REQUIRED + table.OPTIONAL
+  }
+  return table.examine(values.table, root=values.root, columns=columns)
+
+
+def usable(values: flags.FlagValues):
+  """(frame, store), refused when a row alone cannot be used.
+
+  Raises:
+    DataError: values that cannot be understood, all of them listed.
+  """
+  from mammojax.data import checks
+
+  frame, store, problems = examine(values)
+  for kind in checks.BETWEEN_ROWS:
+    problems.drop(kind)
+  problems.raise_if_any()
+  return frame, store
+
+
+def make_folder(out: str) -> pathlib.Path:
+  """The folder of --out, 0700 when it is made.
+
+  Raises:
+    UsageError: it is a file, or cannot be made.
+  """
+  folder = pathlib.Path(out)
+  try:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UsageError(
+      f'--out={out} cannot be made or used as a folder ({error.strerror}).'
+    ) from error
+  return folder
+
+
+def how_to_train(path: pathlib.Path, store) -> str:
+  """The flags that let a written table be read."""
+  return (
+    '--config.data.source=table'
+    f' --config.data.table={shlex.quote(str(path))}'
+    f' --config.data.root={shlex.quote(str(store.root))}'
+  )
+
+
+def broken(frame: pd.DataFrame, facts: pd.DataFrame) -> list[str]:
+  """One line for each row whose image cannot be read."""
+  bad = facts['problem'] != ''
+  rows = zip(frame.loc[bad, 'row'], facts.loc[bad, 'problem'], strict=True)
+  return [f'row {row}: {problem}' for row, problem in rows]

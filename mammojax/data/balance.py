@@ -1,0 +1,121 @@
+"""A subset with as many images of one class as of the others, no image twice.
+
+    reasons = balanced(
+      frame, usable, pairs, by='diagnosis', positive=('mel',), seed=0)
+    subset = frame[reasons == '']
+
+Of every group of images that belong together (one subject, or pictures that
+are copies of each other) one image is left; then the larger class is thinned
+out by chance.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mammojax import errors
+from mammojax.data import leaks
+
+COLUMNS = ('diagnosis', 'view', 'laterality')
+KEEP = ('subject', 'picture')
+
+
+def balanced(
+  frame: pd.DataFrame,
+  usable: np.ndarray,
+  pairs: list[leaks.Pair],
+  *,
+  by: str,
+  positive: Sequence[str],
+  one_of_each: str = 'subject',
+  seed: int = 0,
+) -> np.ndarray:
+  """Why each row is left out, or that it is kept.
+
+  The first usable row of a group stays. A group whose rows are positive and
+  negative both is left out whole: its label is not known.
+
+  Args:
+    frame: one row an image, columns of `table`.
+    usable: bool[n], images that can be read and are not constant.
+    pairs: copies, as `leaks.find` returns them.
+    by: the column that names the class.
+    positive: its values that are positive; all others are negative.
+    one_of_each: 'subject' keeps one image of a subject and its copies,
+      'picture' one of each picture with its copies.
+    seed: of the choice among the larger class.
+
+  Returns:
+    object[n] of str, '' for the rows that are kept.
+
+  Raises:
+    UsageError: an unknown column, mode or value.
+    DataError: a class without an image.
+  """
+  check(frame, by, positive, one_of_each)
+  reasons = np.full(len(frame), '', object)
+  reasons[~usable] = 'broken or of one value'
+  reasons[(reasons == '') & (frame[by] == '').to_numpy()] = f'no {by}'
+  is_positive = frame[by].isin(positive).to_numpy()
+  groups = _groups(frame, pairs, one_of_each)
+  left = np.flatnonzero(reasons == '')
+  both = pd.Series(is_positive[left]).groupby(groups[left]).transform('nunique')
+  reasons[left[both.to_numpy() > 1]] = 'a copy with the other label'
+  _thin_groups(reasons, groups, _copies(pairs), one_of_each)
+  _thin_classes(reasons, is_positive, by, seed)
+  return reasons
+
+
+def check(
+  frame: pd.DataFrame, by: str, positive: Sequence[str], one_of_each: str
+) -> None:
+  """Refuses names that do not exist; the arguments are those of `balanced`."""
+  if by not in COLUMNS:
+    raise errors.unknown('column to balance by', by, COLUMNS)
+  if one_of_each not in KEEP:
+    raise errors.unknown('one_of_each', one_of_each, KEEP)
+  if not positive:
+    raise errors.UsageError('positive needs one or more values, as mel,bcc.')
+  there = sorted(set(frame[by]) - {''})
+  for value in positive:
+    if value not in there:
+      raise errors.unknown(f'value of {by}', value, there)
+
+
+def _groups(frame, pairs, one_of_each) -> np.ndarray:
+  if one_of_each == 'subject':
+    return leaks.together(frame, pairs)
+  # Every row a subject of its own: copies alone join them.
+  own = frame.assign(
+    subject=[f'{row:09d}' for row in range(len(frame))], item=frame['path']
+  )
+  return leaks.together(own, pairs)
+
+
+def _copies(pairs: list[leaks.Pair]) -> dict[int, str]:
+  """What the later row of each pair is."""
+  return {pair.second: f'{pair.kind} copy' for pair in pairs}
+
+
+def _thin_groups(reasons, groups, copies, one_of_each) -> None:
+  seen = set()
+  for row in np.flatnonzero(reasons == ''):
+    if groups[row] in seen:
+      other = 'another image of the subject'
+      reasons[row] = copies.get(int(row), other)
+    seen.add(groups[row])
+
+
+def _thin_classes(reasons, is_positive, by, seed) -> None:
+  left = reasons == ''
+  sides = [np.flatnonzero(left & side) for side in (is_positive, ~is_positive)]
+  size = min(map(len, sides))
+  if not size:
+    raise errors.DataError(
+      f'After duplicates were removed {len(sides[0])} images are positive and'
+      f' {len(sides[1])} negative by {by}; both must be there.'
+    )
+  rng = np.random.default_rng(seed)
+  for rows in sides:
+    reasons[rng.permutation(rows)[size:]] = 'more than the smaller class has'

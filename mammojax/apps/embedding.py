@@ -19,6 +19,7 @@ from mammojax.training import (
   networks,
   optimizers,
   transfer,
+  weights,
 )
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
@@ -32,7 +33,7 @@ def embed_table(
 ) -> np.ndarray:
   """Embeds rows of a table as the run embedded its own.
 
-  The images are fitted, mirrored and scaled as the run's config says. Where
+  The images are prepared and scaled as the run's config says. Where
   the run learned its scaling, its own images are read again.
 
   Args:
@@ -86,11 +87,11 @@ def embed_table(
 
 def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
   """The network of the run's best checkpoint."""
-  data = config.data
-  if data.input in conventions.PUBLISHED:
+  data, scaling = config.data, weights.scaling(config)
+  if scaling is None and data.input in conventions.PUBLISHED:
     scaling = conventions.scaling(data.input, data.channels)
-  else:
-    own = inputs.image_set(config)
+  elif scaling is None:
+    own = inputs.image_set(config, folder)
     train = np.flatnonzero(own.frame['split'] == 'train')
     scaling = inputs.scaling(config, own, train)
   state = state_lib.create(
@@ -104,13 +105,7 @@ def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
 
 
 def _images(config, frame, store) -> table_images.TableImages:
-  data = config.data
+  # Every image is asked for once.
   return table_images.TableImages(
-    frame,
-    store,
-    image_size=data.image_size,
-    channels=data.channels,
-    fit=data.fit,
-    mirror=data.mirror,
-    cache_mb=0,  # every image is asked for once
+    frame, store, inputs.recipe(config), cache_mb=0
   )

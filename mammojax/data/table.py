@@ -90,7 +90,7 @@ def read(
   if on_bad not in ON_BAD:
     raise errors.unknown('on_bad', on_bad, ON_BAD)
   frame, store, problems = examine(
-    path, root=root, columns=columns, needs_split=needs_split
+    path, root=root, columns=columns, needs_split=needs_split, key=key
   )
   if decoded is None:
     checks.check_images(frame, store, problems, threads, voi)
@@ -108,6 +108,7 @@ def examine(
   root: str = '',
   columns: Mapping[str, str] | None = None,
   needs_split: bool = False,
+  key: bytes | None = None,
 ) -> tuple[pd.DataFrame, readers.Store, checks.Problems]:
   """Reads a table for somebody who wants to look at its problems.
 
@@ -116,6 +117,7 @@ def examine(
     root: see `read`.
     columns: see `read`.
     needs_split: see `read`.
+    key: see `read`.
 
   Returns:
     (frame of every row, store of its images, what is wrong with the values).

@@ -161,6 +161,16 @@ def test_benign_without_callback(tree, tmp_path, option, left, diagnosis):
   assert made.notes[0].startswith('1 of 6 lesions')
 
 
+def test_the_worst_lesion_counts_also_beside_a_class_of_its_own(tree, tmp_path):
+  for number, pathology in enumerate(
+    ('BENIGN_WITHOUT_CALLBACK', 'MALIGNANT', 'BENIGN'), 1
+  ):
+    tree.lesion('mass_train', 'P_1', number=number, pathology=pathology)
+  made, _ = trees.read('cbis_ddsm', tree.write(), tmp_path, callback='keep')
+  (row,) = _of(made, 'P_1')
+  assert row['diagnosis'] == 'malignant'
+
+
 def test_a_patient_in_training_and_test(tree, tmp_path):
   tree.lesion('mass_train', 'P_1')
   tree.lesion('calc_test', 'P_1', view='LEFT_MLO')

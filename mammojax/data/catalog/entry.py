@@ -89,6 +89,8 @@ def make(frame: pd.DataFrame, notes: Sequence[str], terms: str) -> Entry:
   missing = [name for name in table.REQUIRED if name not in frame]
   if missing or frame.columns.duplicated().any():
     raise ValueError(f'columns {list(frame.columns)}; {missing} are missing.')
+  if frame.empty:
+    raise errors.DataError('No image is left; nothing can be written.')
   frame = frame.reset_index(drop=True)
   for name in CANONICAL:
     if name not in frame:
@@ -99,8 +101,6 @@ def make(frame: pd.DataFrame, notes: Sequence[str], terms: str) -> Entry:
     kind = pd.api.types.infer_dtype(frame[name], skipna=False)
     if kind != 'string' or frame[name].isna().any():
       raise ValueError(f'column {name!r} holds {kind} values, not text alone.')
-  if frame.empty:
-    raise errors.DataError('No image is left; nothing can be written.')
   _refuse(frame, frame['subject'].str.strip() == '', 'have no subject')
   _refuse(frame, frame['path'].duplicated(), 'come twice')
   splits.check_disjoint(frame)

@@ -70,7 +70,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   """
   if jax.default_backend() != 'cpu':
     return _convolve(x, kernel, stride)
-  return _convolve_cpu(x, _vary_as(kernel, x), stride)
+  return _convolve_cpu(x, vary_as(kernel, x), stride)
 
 
 def kernel_gradient(
@@ -131,7 +131,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   )
 
 
-def _vary_as(value: jax.Array, x: jax.Array) -> jax.Array:
+def vary_as(value: jax.Array, x: jax.Array) -> jax.Array:
   """The value, typed as different on each device if x is.
 
   Under a checked shard_map the gradient of a shared kernel must be summed over
@@ -171,7 +171,7 @@ def _backward(stride, residuals, gradient):
   def add(total, pair):
     return total + kernel_gradient(*pair, size, stride), None
 
-  total = _vary_as(jnp.zeros(kernel.shape, jnp.float32), x)
+  total = vary_as(jnp.zeros(kernel.shape, jnp.float32), x)
   total, _ = lax.scan(add, total, (xs, gradients))
   return *pull_back(gradient), total.astype(kernel.dtype)
 

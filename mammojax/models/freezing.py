@@ -8,8 +8,8 @@ A name is the path of a parameter, its parts joined by '/', such as
 '[ab]') chooses every parameter whose path, or a leading part of it at a '/',
 it matches as a whole, case included; '*' also matches '/'.
 
-Running statistics are no parameters: no optimizer changes them. A network
-that is called with train=False leaves them as they are.
+Running statistics are no parameters: no optimizer changes them. A batch norm
+all of whose parameters are frozen keeps its own; see `norms`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,10 +55,39 @@ def labels(params: Any, patterns: Sequence[str]) -> Any:
   _check(params, patterns)
 
   def label(path: Any, _: Any) -> str:
-    names = _leading(_name(path))
-    return FROZEN if _matches(names, patterns) else TRAINABLE
+    return FROZEN if is_frozen(path_name(path), patterns) else TRAINABLE
 
   return jax.tree_util.tree_map_with_path(label, params)
+
+
+def is_frozen(name: str, patterns: Sequence[str]) -> bool:
+  """Whether a pattern matches a name or a leading part of it."""
+  return _matches(_leading(name), patterns)
+
+
+def hold(params: Any, patterns: Sequence[str]) -> Any:
+  """The parameters, of which the frozen ones have no gradient.
+
+  Their gradients then cost no time, and norms and clipping of gradients see
+  the others alone.
+
+  Args:
+    params: a nested dictionary of arrays.
+    patterns: what to freeze; see the module.
+
+  Returns:
+    The same tree.
+
+  Raises:
+    UsageError: as `labels`.
+  """
+  if not patterns:
+    return params
+  return jax.tree.map(
+    lambda x, label: jax.lax.stop_gradient(x) if label == FROZEN else x,
+    params,
+    labels(params, patterns),
+  )
 
 
 def trainable_mask(params: Any, patterns: Sequence[str]) -> Any:
@@ -128,7 +157,9 @@ def _check(params: Any, patterns: Sequence[str]) -> None:
       f'write [{patterns!r}].'
     )
   paths = jax.tree_util.tree_leaves_with_path(params)
-  names = {name: None for path, _ in paths for name in _leading(_name(path))}
+  names = {
+    name: None for path, _ in paths for name in _leading(path_name(path))
+  }
   for pattern in patterns:
     if _matches(names, [pattern]):
       continue
@@ -148,7 +179,8 @@ def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
   )
 
 
-def _name(path: Any) -> str:
+def path_name(path: Any) -> str:
+  """The name of a leaf, of its path as jax gives it."""
   return jax.tree_util.keystr(path, simple=True, separator='/')
 
 

@@ -15,7 +15,7 @@ applications/inception_v3.
 Differs: no auxiliary classifier, as in Keras.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import convolution, pooling, resnet
+from mammojax.models import convolution, norms, pooling
 
 SMALLEST_SIDE = 75
 
@@ -233,11 +233,18 @@ class InceptionV3(nn.Module):
       float32.
     axis_name: device axis over which batch statistics are averaged in
       training; None on one device.
+    frozen: patterns of parameters whose norms keep their statistics; see
+      `norms`.
   """
 
   cut: str = CUTS[-1]
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  frozen: Sequence[str] = ()
+
+  def layers(self) -> tuple[tuple[str, ...], ...]:
+    """Patterns of the parameters of each layer, from the input on."""
+    return tuple((name,) for name in CUTS[: CUTS.index(self.cut) + 1])
 
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Mean of the map of features over its places; see `features`.
@@ -275,7 +282,9 @@ class InceptionV3(nn.Module):
         f'images must be [b, h, w, c], h and w at least {SMALLEST_SIDE}, '
         f'got {x.shape}.'
       )
-    norm = resnet.norm(train, dtype=self.dtype, axis_name=self.axis_name)
+    norm = norms.maker(
+      train, dtype=self.dtype, axis_name=self.axis_name, frozen=self.frozen
+    )
     for name in CUTS[: CUTS.index(self.cut) + 1]:
       x = Mixed(_BLOCKS[name], norm, self.dtype, name=name)(x)
     return x.astype(jnp.float32)

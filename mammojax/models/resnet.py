@@ -1,8 +1,8 @@
 """Residual networks in flax linen, with the arithmetic of torchvision or Keras.
 
-A backbone maps float32[b, h, w, c] to float32[b, f]: the mean over the last
-feature map. Padding is explicit, so that sizes and alignment agree with
-published weights.
+A backbone maps float32[b, h, w, c] to float32[b, f]: the mean over its map of
+features, which `features` gives. Padding is explicit, so that sizes and
+alignment agree with published weights.
 
     model = resnet.ResNet((2, 2, 2, 2), width=64)          # ResNet18
     model = resnet.ResNet(                   # ResNet50, as Keras publishes it
@@ -25,9 +25,10 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import convolution, pooling
+from mammojax.models import convolution, norms, pooling
 
 STEMS = ('imagenet', 'cifar')
+CUTS = ('stem', 'stage1', 'stage2', 'stage3', 'stage4')
 
 
 class Style(NamedTuple):
@@ -50,20 +51,6 @@ STYLES: Mapping[str, Style] = {
   'torchvision': Style(2, False, 1e-5, 0.9),
   'keras': Style(1, True, 1.001e-5, 0.99),
 }
-
-
-def norm(
-  train: bool, *, dtype: Any = jnp.float32, axis_name: str | None = None
-) -> Any:
-  """A maker of batch norms that takes a name; statistics are float32."""
-  return functools.partial(
-    nn.BatchNorm,
-    use_running_average=not train,
-    momentum=0.9,
-    epsilon=1e-5,
-    dtype=dtype,
-    axis_name=axis_name,
-  )
 
 
 _max_pool = functools.partial(pooling.max_pool, size=3, padding=1)
@@ -162,7 +149,7 @@ def _shortcut(
 
 
 class ResNet(nn.Module):
-  """A residual network up to and with its global average pool.
+  """A residual network up to its global average pool, or cut before.
 
   Attributes:
     stage_sizes: blocks in each stage; channels double and sides halve from
@@ -177,6 +164,9 @@ class ResNet(nn.Module):
     axis_name: device axis over which batch statistics are averaged in
       training; None on one device.
     style: 'torchvision' or 'keras'; see STYLES.
+    cut: the last level, one of CUTS; later ones have no parameters.
+    frozen: patterns of parameters whose norms keep their statistics; see
+      `norms`.
   """
 
   stage_sizes: Sequence[int]
@@ -187,10 +177,28 @@ class ResNet(nn.Module):
   dtype: Any = jnp.float32
   axis_name: str | None = None
   style: str = 'torchvision'
+  cut: str = CUTS[-1]
+  frozen: Sequence[str] = ()
+
+  def layers(self) -> tuple[tuple[str, ...], ...]:
+    """Patterns of the parameters of each layer, from the input on."""
+    return ('*_stem',), *((name,) for _, name, _ in self._blocks())
+
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Mean of the map of features over its places; see `features`.
+
+    Args:
+      x: float32[b, h, w, c].
+      train: as of `features`.
+
+    Returns:
+      float32[b, f].
+    """
+    return jnp.mean(self.features(x, train), axis=(1, 2))
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """Features of a batch of images.
+  def features(self, x: jax.Array, train: bool) -> jax.Array:
+    """Map of features at the cut.
 
     Args:
       x: float32[b, h, w, c].
@@ -198,35 +206,51 @@ class ResNet(nn.Module):
         the collection batch_stats is mutable; else use the running ones.
 
     Returns:
-      float32[b, width * 2^(stages - 1) * expansion].
+      float32[b, h', w', f], f = width * 2^(stage - 1) * expansion, or the
+      width at the cut 'stem'; sides halve with every stage after the first.
 
     Raises:
-      UsageError: at trace time, if the stem or the style is unknown.
+      UsageError: at trace time, if the stem, style or cut is unknown.
       ValueError: at trace time, if x does not have four axes.
     """
     if x.ndim != 4:
       raise ValueError(f'images must be [b, h, w, c], got {x.shape}.')
     if self.style not in STYLES:
       raise errors.unknown('style', self.style, STYLES)
+    if self.cut not in CUTS:
+      raise errors.unknown('cut', self.cut, CUTS)
     style = STYLES[self.style]
     make_norm = functools.partial(
-      norm(train, dtype=self.dtype, axis_name=self.axis_name),
+      norms.maker(
+        train, dtype=self.dtype, axis_name=self.axis_name, frozen=self.frozen
+      ),
       epsilon=style.epsilon,
       momentum=style.momentum,
     )
     x = self._stem(x, make_norm, style)
-    for stage, blocks in enumerate(self.stage_sizes):
-      for number in range(blocks):
-        x = self.block(
-          features=self.width * 2**stage,
-          stride=2 if stage > 0 and number == 0 else 1,
-          norm=make_norm,
-          zero_init=self.zero_init,
-          dtype=self.dtype,
-          style=style,
-          name=f'stage{stage + 1}_block{number + 1}',
-        )(x)
-    return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+    for stage, name, stride in self._blocks():
+      x = self.block(
+        features=self.width * 2**stage,
+        stride=stride,
+        norm=make_norm,
+        zero_init=self.zero_init,
+        dtype=self.dtype,
+        style=style,
+        name=name,
+      )(x)
+    return x.astype(jnp.float32)
+
+  def _blocks(self) -> list[tuple[int, str, int]]:
+    """Stage from 0 on, name and stride of each block up to the cut."""
+    return [
+      (
+        stage,
+        f'stage{stage + 1}_block{number + 1}',
+        2 if stage > 0 and number == 0 else 1,
+      )
+      for stage, blocks in enumerate(self.stage_sizes[: CUTS.index(self.cut)])
+      for number in range(blocks)
+    ]
 
   def _stem(self, x: jax.Array, make_norm: Any, style: Style) -> jax.Array:
     """The layers in front of the first stage."""

@@ -1,22 +1,15 @@
-"""Small networks for patches and pairs, and classifiers on a backbone.
+"""Small networks for patches and pairs.
 
-    model = small.Classifier(small.PatchNet(), hidden=())    # 3,452,545
+    model = small.PatchNet()
     variables = model.init(key, images, train=False)
-    logits = model.apply(variables, images, train=False)     # [b, 1]
-
-    grey = small.Classifier(
-      vgg.VGG16(), learned_colour=True, flatten=True, frozen=True)
-    pair = small.Siamese(small.PatchNet(), dropout=0.4)
+    features = model.apply(variables, images, train=False)   # [b, 512]
 
 Counts are those of the sources, running statistics included. In training,
 dropout with a rate above 0 needs the random key 'dropout'.
 
-Source: Acquavia and Mazzini, 2021, sections 4 to 6, for PatchNet, Classifier
-and Siamese.
-Differs: the last layer gives logits, the source their sigmoid; augmentation is
-no part of a network; its tables show no rectifiers, here one follows every
-hidden layer; kernels start as in He et al., 2015, not as in Glorot and
-Bengio, 2010.
+Source: Acquavia and Mazzini, 2021, sections 4 and 6, for PatchNet.
+Differs: its tables show no rectifiers, here one follows every hidden layer;
+kernels start as in He et al., 2015, not as in Glorot and Bengio, 2010.
 """
 
 from collections.abc import Sequence
@@ -27,7 +20,8 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from mammojax.models import convolution, pooling, resnet
+from mammojax.models import convolution, norms, pooling
+from mammojax.models import dropout as dropouts
 
 # Of the batch norms of Keras, where these networks come from.
 _NORM = {'momentum': 0.99, 'epsilon': 1e-3}
@@ -48,6 +42,11 @@ class PatchNet(nn.Module):
   widths: Sequence[int] = (32, 64, 128, 128)
   dim: int = 512
   dtype: Any = jnp.float32
+
+  def layers(self) -> tuple[tuple[str, ...], ...]:
+    """Patterns of the parameters of each layer, from the input on."""
+    numbers = range(1, len(self.widths) + 1)
+    return *((f'conv{number}',) for number in numbers), ('dense',)
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -91,6 +90,8 @@ class DoubleConvNet(nn.Module):
     dtype: of the convolutions; the rest is float32.
     axis_name: device axis over which batch statistics are averaged in
       training; None on one device.
+    frozen: patterns of parameters whose norms keep their statistics; see
+      `norms`.
 
   Source: a lecture's branch of a Siamese network on Fashion-MNIST, known by
   its table of layers, which does not show the rectifier inside a pair.
@@ -102,6 +103,13 @@ class DoubleConvNet(nn.Module):
   dropout: float = 0.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  frozen: Sequence[str] = ()
+
+  def layers(self) -> tuple[tuple[str, ...], ...]:
+    """Patterns of the parameters of each layer, from the input on."""
+    pairs = range(1, len(self.widths) + 1)
+    convolutions = ((f'conv{n}?', f'norm{n}') for n in pairs)
+    return *convolutions, ('dense1', 'norm_dense'), ('dense2',)
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -127,152 +135,17 @@ class DoubleConvNet(nn.Module):
       x = nn.relu(conv(name=f'conv{number}a')(x))
       x = conv(name=f'conv{number}b')(x)
       x = self._norm(train, f'norm{number}', self.dtype)(x)
-      drop = nn.Dropout(self.dropout, broadcast_dims=(1, 2))
-      x = drop(nn.relu(x), deterministic=not train)
+      drop = dropouts.Dropout(self.dropout, whole=(1, 2), name=f'drop{number}')
+      x = drop(nn.relu(x), train)
     x = nn.Dense(self.hidden, name='dense1')(_flatten(x))
     x = nn.relu(self._norm(train, 'norm_dense', jnp.float32)(x))
     return nn.Dense(self.dim, name='dense2')(x)
 
   def _norm(self, train: bool, name: str, dtype: Any) -> nn.Module:
-    norm = resnet.norm(train, dtype=dtype, axis_name=self.axis_name)
+    norm = norms.maker(
+      train, dtype=dtype, axis_name=self.axis_name, frozen=self.frozen
+    )
     return norm(name=name, **_NORM)
-
-
-class Mlp(nn.Module):
-  """Dense layers with rectifiers, then a linear one.
-
-  Attributes:
-    hidden: widths of the layers in front of the last; none is allowed.
-    dim: length of the result.
-    dropout: share of the input set to zero in training.
-  """
-
-  hidden: Sequence[int] = (512,)
-  dim: int = 1
-  dropout: float = 0.0
-
-  @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """Maps float32[b, f] to float32[b, dim]."""
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    for number, width in enumerate(self.hidden, start=1):
-      x = nn.relu(nn.Dense(width, name=f'dense{number}')(x))
-    return nn.Dense(self.dim, name='dense_out')(x)
-
-
-class Colour(nn.Module):
-  """Three learned mixtures of the channels of each pixel, with bias.
-
-  For grey images six parameters, which start as copies of the image: what a
-  network for colour images is fed otherwise.
-  """
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps float32[b, h, w, c] to float32[b, h, w, 3]."""
-    # A mean over the channels: of a single one, the image itself.
-    start = nn.initializers.constant(1 / x.shape[-1])
-    return nn.Dense(3, kernel_init=start, name='mix')(x)
-
-
-class Classifier(nn.Module):
-  """mlp(backbone(images)), the maps of the backbone unrolled or averaged.
-
-  Over images of [150, 150, 1] with learned_colour: VGG16 18,910,023
-  parameters, 4,195,335 of them outside the backbone; InceptionV3 31,240,999
-  and 9,438,215; InceptionV3 cut at mixed8, with hidden (512, 256), 16,705,191
-  and 6,030,343.
-
-  Attributes:
-    backbone: maps float32[b, h, w, c] and `train` to float32[b, f]; if it has
-      a method `features` that gives a map, see `flatten`.
-    hidden: widths of the dense layers in front of the logits.
-    dim: number of logits.
-    dropout: share of the features set to zero in training.
-    learned_colour: put Colour in front of the backbone.
-    flatten: unroll the map that `backbone.features` gives, which makes the
-      image size part of the parameters; else take what the backbone gives.
-    frozen: never let the backbone use or change batch statistics. Its
-      parameters are kept by `freezing.freeze(..., ['backbone'])`.
-  """
-
-  backbone: nn.Module
-  hidden: Sequence[int] = (512,)
-  dim: int = 1
-  dropout: float = 0.0
-  learned_colour: bool = False
-  flatten: bool = False
-  frozen: bool = False
-
-  @nn.compact
-  def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-    """Logits of a batch of images.
-
-    Args:
-      images: float32[b, h, w, c].
-      train: drop features and, unless frozen, use batch statistics.
-
-    Returns:
-      float32[b, dim].
-
-    Raises:
-      ValueError: at trace time, if the images do not have four axes.
-    """
-    _check_images(images)
-    x = Colour(name='colour')(images) if self.learned_colour else images
-    inside = train and not self.frozen
-    if self.flatten:
-      x = _flatten(self.backbone.features(x, inside))
-    else:
-      x = self.backbone(x, inside)
-    return Mlp(self.hidden, self.dim, self.dropout, name='mlp')(x, train)
-
-
-class Siamese(nn.Module):
-  """One branch over both images, then an mlp over both results, in order.
-
-  With PatchNet and images of [150, 150, 1]: 3,977,345 parameters. The order
-  matters: mlp(f(a), f(b)) is not mlp(f(b), f(a)).
-
-  Attributes:
-    branch: maps float32[b, h, w, c] and `train` to float32[b, f].
-    hidden: widths of the dense layers in front of the logits.
-    dim: number of logits.
-    dropout: share of the joined features set to zero in training; the source
-      has 0.4.
-  """
-
-  branch: nn.Module
-  hidden: Sequence[int] = (512,)
-  dim: int = 1
-  dropout: float = 0.0
-
-  @nn.compact
-  def __call__(
-    self, first: jax.Array, second: jax.Array, train: bool
-  ) -> jax.Array:
-    """Logits of a batch of pairs.
-
-    Args:
-      first: float32[b, h, w, c].
-      second: of the same shape.
-      train: drop features; a branch with batch norm takes the statistics of
-        all 2 b images.
-
-    Returns:
-      float32[b, dim].
-
-    Raises:
-      ValueError: at trace time, if the shapes differ or are not of images.
-    """
-    _check_images(first)
-    if first.shape != second.shape:
-      raise ValueError(
-        f'the images of pairs differ: {first.shape} and {second.shape}.'
-      )
-    both = self.branch(jnp.concatenate([first, second]), train)
-    x = jnp.concatenate(jnp.split(both, 2), axis=-1)
-    return Mlp(self.hidden, self.dim, self.dropout, name='mlp')(x, train)
 
 
 def _check_images(x: jax.Array) -> None:

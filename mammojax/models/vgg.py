@@ -53,6 +53,11 @@ class VGG16(nn.Module):
   width: int = 64
   dtype: Any = jnp.float32
 
+  def layers(self) -> tuple[tuple[str, ...], ...]:
+    """Patterns of the parameters of each layer, from the input on."""
+    names = CUTS[: CUTS.index(self.cut) + 1]
+    return tuple((name,) for name in names if _LAYERS[name])
+
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Mean of the map of features over its places.
 

@@ -160,13 +160,29 @@ def _augment():
 
 def _model():
   model = ml_collections.ConfigDict()
+  # See docs/networks.md for the names, their levels and their widths.
   model.name = 'resnet18'
-  # Channels of the first stage; 64 is the published network.
+  # Channels of the first stage; 0 is the published network.
   model.width = 16
+  # The last level that is kept, such as 'stage3', 'mixed8', 'top+1'; '': all.
+  model.cut = ''
+  # Of ResNets: 'imagenet' or 'cifar'.
   model.stem = 'imagenet'
+  model.zero_init = False
+  # How images of one channel are seen: 'native', 'replicate', 'learned' or
+  # 'stem_sum'.
+  model.grey = 'native'
+  # Unroll the last map in place of its mean; ties the network to a size.
+  model.flatten = False
+  # 'embedding', 'none', 'classifier' or 'siamese'.
+  model.head = 'embedding'
+  # Widths of dense layers in front of the last.
+  model.hidden = ()
+  # Length of an embedding, or the number of logits.
   model.embedding_dim = 128
   model.normalize = True
-  model.zero_init = False
+  # Share of the features that the head does not see in training.
+  model.dropout = 0.0
   # Folder of a run whose network this one starts from; '': at random.
   model.init_from = ''
   # File of weights that the backbone starts with, or hf://owner/repo[/file];
@@ -279,16 +295,26 @@ def _automargin():
 
 def _optim():
   optim = ml_collections.ConfigDict()
-  # 'adam', 'adamw' or 'sgd'.
+  # 'adam', 'adamw', 'sgd' or 'rmsprop'.
   optim.name = 'adamw'
   optim.learning_rate = 2e-3
   optim.warmup_steps = 50
   # 'cosine' to zero, or 'constant'.
   optim.schedule = 'cosine'
   optim.weight_decay = 1e-4
+  # Times the sum of the squares of all kernels, added to the loss.
+  optim.l2 = 0.0
+  # Of sgd.
   optim.momentum = 0.9
   # Largest global norm of the gradient; 0.0: no clipping.
   optim.clip_norm = 1.0
+  # Names of parameters that stay as they are, such as 'backbone/*'; their
+  # batch norms keep their statistics.
+  optim.freeze = ()
+  # Learning rate of each layer over that of the next one; 1.0: equal rates.
+  optim.layer_decay = 1.0
+  # Rates of parameters by name, such as 'backbone/stem*=0.1'.
+  optim.rates = ()
   return optim
 
 

@@ -42,13 +42,13 @@ def test_normalize_is_zero_with_zero_gradient_at_zero():
 @pytest.mark.parametrize('normalize', [True, False])
 def test_head_is_a_dense_layer(rng, normalize):
   x = jnp.asarray(rng.normal(size=(4, 6)), jnp.float32)
-  head = heads.EmbeddingHead(3, normalize)
-  variables = head.init(jax.random.key(0), x)
+  head = heads.Mlp((), 3, normalize=normalize)
+  variables = head.init(jax.random.key(0), x, False)
   dense = variables['params']['dense']
   want = np.float64(x) @ np.float64(dense['kernel']) + np.float64(dense['bias'])
   if normalize:
     want = want / np.linalg.norm(want, axis=1, keepdims=True)
-  np.testing.assert_allclose(head.apply(variables, x), want, rtol=1e-5)
+  np.testing.assert_allclose(head.apply(variables, x, False), want, rtol=1e-5)
 
 
 def test_embedder_scales_its_input(rng):
@@ -69,7 +69,8 @@ def test_embedder_scales_its_input(rng):
   [
     ({'name': 'resnet81'}, "Did you mean 'resnet18'"),
     ({'stem': 'cifr'}, "Did you mean 'cifar'"),
-    ({'width': 0}, 'width must be at least 1'),
+    ({'width': -1}, 'width must be at least 0'),
+    ({'embedding_dim': 0}, 'embedding_dim must be at least 1'),
     ({'channels': 3, 'mean': (0.1, 0.2)}, '2 values for 3 channels'),
     ({'std': (0.0,)}, 'std must be above 0'),
   ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.models import freezing, inception, resnet
+from mammojax.models import freezing, inception, norms
 
 
 def shapes(model, channels=3, side=150):
@@ -99,7 +99,7 @@ def test_means_count_only_places_inside_the_map():
 @pytest.mark.parametrize('rows, columns', [(1, 7), (7, 1), (1, 3), (3, 3)])
 def test_padded_kernels_are_centred(rng, rows, columns):
   spec = inception.Conv(2, rows, columns)
-  model = inception.ConvNorm(spec, resnet.norm(train=False))
+  model = inception.ConvNorm(spec, norms.maker(train=False))
   x = jnp.asarray(rng.uniform(size=(1, 9, 8, 2)), jnp.float32)
   variables = model.init(jax.random.key(0), x)
   middle = jnp.zeros((rows, columns, 2, 2))
@@ -112,7 +112,7 @@ def test_padded_kernels_are_centred(rng, rows, columns):
 
 def test_running_statistics_move_by_a_hundredth(rng):
   spec = inception.Conv(3)
-  model = inception.ConvNorm(spec, resnet.norm(train=True))
+  model = inception.ConvNorm(spec, norms.maker(train=True))
   x = jnp.asarray(rng.normal(size=(4, 3, 3, 2)), jnp.float32)
   variables = model.init(jax.random.key(0), x)
   assert set(variables['params']['norm']) == {'bias'}

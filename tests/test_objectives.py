@@ -97,7 +97,7 @@ def test_the_margin_of_a_triplet_loss_is_that_of_automargin(rng):
 def test_cross_entropy_is_that_of_a_dense_layer(rng):
   x = embeddings(rng).astype(np.float64)
   kernel, bias = rng.normal(size=(DIM, NUM_CLASSES)), rng.normal(size=4)
-  params = {'dense_out': {'kernel': kernel, 'bias': bias}}
+  params = {'dense': {'kernel': kernel, 'bias': bias}}
   logits = x @ kernel + bias
   values, correct, gaps = [], 0, []
   for row, label in zip(logits, LABELS, strict=True):
@@ -132,7 +132,7 @@ def test_siamese_judges_neighbouring_rows(rng):
   loss, stats = trained_losses.siamese(
     jnp.asarray(x), jnp.asarray(LABELS), params, hidden=(5,), stats=True
   )
-  first, last = params['dense1'], params['dense_out']
+  first, last = params['dense1'], params['dense']
   values, correct = [], 0
   for i in range(0, 8, 2):
     joined = np.concatenate([x[i], x[i + 1]]).astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.models import convolution, resnet
+from mammojax.models import convolution, norms, resnet
 
 AXIS = 'data'
 
@@ -48,7 +48,7 @@ def disturb(tree, rng):
 @pytest.mark.parametrize('block, last', [('BasicBlock', 2), ('Bottleneck', 3)])
 @pytest.mark.parametrize('stride', [1, 2])
 def test_block_equals_float64_loop(rng, block, last, stride):
-  norm = resnet.norm(train=True)
+  norm = norms.maker(train=True)
   cls = getattr(resnet, block)
   model = cls(features=3, stride=stride, norm=norm)
   x = jnp.asarray(rng.normal(size=(2, 7, 6, 5)), jnp.float32)
@@ -137,7 +137,7 @@ def test_stem_sets_the_size_of_the_first_stage(stem, side):
 
 
 def test_zero_init_makes_each_block_its_shortcut(rng):
-  norm = resnet.norm(train=False)
+  norm = norms.maker(train=False)
   block = resnet.BasicBlock(features=3, stride=1, norm=norm, zero_init=True)
   x = jnp.asarray(rng.uniform(size=(2, 5, 5, 3)), jnp.float32)
   variables = block.init(jax.random.key(0), x)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from mammojax import errors
-from mammojax.models import embedder, freezing, resnet
+from mammojax.models import backbones, freezing, resnet
 
 
 def count(tree):
@@ -54,7 +54,7 @@ def bottleneck_count(blocks, width, channels):
 def test_parameter_counts_are_the_published_ones(
   name, blocks, arithmetic, published
 ):
-  model = embedder.MODELS[name]()
+  model = backbones.build(name)
   shapes = jax.eval_shape(
     lambda k: model.init(k, jnp.zeros((1, 64, 64, 3)), train=False),
     jax.random.key(0),
@@ -82,7 +82,7 @@ def test_resnet18_has_9600_running_statistics():
 def test_counts_with_a_top_are_those_of_torchvision(
   name, published, features, statistics
 ):
-  model = embedder.MODELS[name]()
+  model = backbones.build(name)
   shapes = jax.eval_shape(
     lambda k: model.init(k, jnp.zeros((1, 64, 64, 3)), train=False),
     jax.random.key(0),

@@ -4,10 +4,9 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from mammojax.models import freezing, inception, small, vgg
+from mammojax.models import embedder, freezing, small, vgg
 
 
 def shapes(model, side=150, images=1):
@@ -25,11 +24,15 @@ def run(model, variables, *x):
   return jax.jit(lambda variables: model.apply(variables, *x, False))(variables)
 
 
-def over(backbone, hidden=(512,)):
+def classifier(name, hidden=(512,), **options):
+  """One logit as in the source."""
+  fields = {'head': 'classifier', 'hidden': hidden, 'embedding_dim': 1}
+  return embedder.build(name, **fields, **options)
+
+
+def over(name, hidden=(512,), cut=''):
   """A classifier as in the source, over a backbone for colour images."""
-  return small.Classifier(
-    backbone, hidden, learned_colour=True, flatten=True, frozen=True
-  )
+  return classifier(name, hidden, cut=cut, grey='learned', flatten=True)
 
 
 # A count holds parameters and running statistics.
@@ -37,11 +40,11 @@ def over(backbone, hidden=(512,)):
   'model, total, trainable, frozen',
   [
     (small.PatchNet(), 3_452_032, 3_452_032, []),
-    (small.Classifier(small.PatchNet(), ()), 3_452_545, 3_452_545, []),
-    (over(vgg.VGG16()), 18_910_023, 4_195_335, ['backbone']),
-    (over(inception.InceptionV3()), 31_240_999, 9_438_215, ['backbone']),
+    (classifier('patch_net', ()), 3_452_545, 3_452_545, []),
+    (over('vgg16'), 18_910_023, 4_195_335, ['backbone']),
+    (over('inception_v3'), 31_240_999, 9_438_215, ['backbone']),
     (
-      over(inception.InceptionV3(cut='mixed8'), (512, 256)),
+      over('inception_v3', (512, 256), 'top+1'),
       16_705_191,
       6_030_343,
       ['backbone'],
@@ -57,8 +60,13 @@ def test_counts_over_patches_are_the_published_ones(
   assert freezing.count(variables, frozen) == (trainable, total - trainable)
 
 
+def siamese(name, hidden, **options):
+  fields = {'head': 'siamese', 'hidden': hidden, 'embedding_dim': 1}
+  return embedder.build(name, **fields, **options)
+
+
 def test_count_of_the_siamese_network_is_the_published_one():
-  _, variables = shapes(small.Siamese(small.PatchNet()), images=2)
+  _, variables = shapes(siamese('patch_net', (512,)))
   assert freezing.count(variables) == (3_977_345, 0)
 
 
@@ -72,9 +80,9 @@ def test_count_of_the_double_convolutions_is_the_published_one():
 
 def test_colour_starts_as_three_copies_and_has_six_parameters(rng):
   x = jnp.asarray(rng.uniform(size=(2, 4, 5, 1)), jnp.float32)
-  variables = small.Colour().init(jax.random.key(0), x)
+  variables = embedder.Colour().init(jax.random.key(0), x)
   assert freezing.count(variables) == (6, 0)
-  got = small.Colour().apply(variables, x)
+  got = embedder.Colour().apply(variables, x)
   np.testing.assert_allclose(got, np.repeat(x, 3, axis=-1), rtol=1e-6)
 
 
@@ -123,62 +131,16 @@ def test_double_convolutions_drop_whole_channels_in_training(rng):
   )
   out, state = run(jax.random.key(1))
   assert out.shape == (3, 3) and np.isfinite(out).all()
-  dropped = state['intermediates']['Dropout_0']['__call__'][0]
+  dropped = state['intermediates']['drop1']['__call__'][0]
   before = jnp.maximum(state['intermediates']['norm1']['__call__'][0], 0)
   kept = np.any(dropped > 0, axis=(1, 2), keepdims=True)
   assert 0 < kept.sum() < kept.size
   np.testing.assert_allclose(dropped, jnp.where(kept, 2 * before, 0), rtol=1e-5)
 
 
-def test_frozen_classifier_leaves_the_statistics_of_its_backbone(rng):
-  backbone = small.DoubleConvNet(widths=(2, 2, 2), hidden=4, dim=3)
-  x = jnp.asarray(rng.uniform(size=(4, 4, 4, 1)), jnp.float32)
-
-  def updates(frozen):
-    model = small.Classifier(backbone, (5,), learned_colour=True, frozen=frozen)
-    variables = init(model, x)
-    step = jax.jit(lambda v: model.apply(v, x, True, mutable=['batch_stats']))
-    out, new = step(variables)
-    assert out.shape == (4, 1) and np.isfinite(out).all()
-    old = jax.tree.leaves(variables['batch_stats'])
-    new = jax.tree.leaves(new['batch_stats'])
-    return max(np.abs(a - b).max() for a, b in zip(old, new, strict=True))
-
-  assert updates(frozen=True) == 0.0
-  assert updates(frozen=False) > 0.0
-
-
-def test_a_step_moves_the_colour_and_the_mlp_around_a_frozen_backbone(rng):
-  model = over(vgg.VGG16('block1_pool', 2), hidden=(3,))
-  x = jnp.asarray(rng.uniform(size=(2, 4, 4, 1)), jnp.float32)
-  params = init(model, x)['params']
-  optimizer = freezing.freeze(optax.sgd(0.1), ['backbone'])
-
-  @jax.jit
-  def step(params):
-    def loss(params):
-      return jnp.sum(model.apply({'params': params}, x, True) - 1.0)
-
-    grads = jax.grad(loss)(params)
-    updates, _ = optimizer.update(grads, optimizer.init(params), params)
-    return optax.apply_updates(params, updates)
-
-  new = step(params)
-  moved = {
-    name: max(
-      np.abs(a - b).max()
-      for a, b in zip(
-        jax.tree.leaves(params[name]), jax.tree.leaves(new[name]), strict=True
-      )
-    )
-    for name in params
-  }
-  assert moved['backbone'] == 0.0
-  assert moved['colour'] > 0.0 and moved['mlp'] > 0.0
-
-
 def test_classifier_flattens_rows_first(rng):
-  model = small.Classifier(vgg.VGG16('block1_pool', 2), (), flatten=True)
+  fields = {'width': 2, 'mean': (0.0,), 'std': (1.0,), 'flatten': True}
+  model = classifier('vgg16', (), cut='block1_pool', **fields)
   x = jnp.asarray(rng.uniform(size=(2, 4, 6, 1)), jnp.float32)
   variables = init(model, x)
   params = variables['params']
@@ -187,26 +149,30 @@ def test_classifier_flattens_rows_first(rng):
     {'params': params['backbone']}, x, False, method='features'
   )
   assert maps.shape == (2, 2, 3, 2)
-  dense = params['mlp']['dense_out']
+  dense = params['head']['dense']
   kernel = np.asarray(dense['kernel']).reshape(2, 3, 2, 1)
   want = np.einsum('bijc,ijcf->bf', maps, kernel) + dense['bias']
   got = run(model, variables, x)
   np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_siamese_joins_the_same_branch_in_order(rng):
-  branch = small.DoubleConvNet(widths=(4, 4, 4), hidden=8, dim=3)
-  model = small.Siamese(branch, hidden=(), dropout=0.4)
+def test_siamese_joins_the_features_of_one_branch_in_order(rng):
+  fields = {'mean': (0.0,), 'std': (1.0,)}
+  model = siamese('double_conv', (), width=4, **fields)
   x, y = jnp.asarray(rng.uniform(0, 99, (2, 4, 4, 4, 1)), jnp.float32)
-  variables = init(model, x, y)
-  inside = {name: tree['branch'] for name, tree in variables.items()}
-  f = [run(branch, inside, image) for image in (x, y)]
-  dense = variables['params']['mlp']['dense_out']
+  variables = init(model, x)
+  inside = {name: tree['backbone'] for name, tree in variables.items()}
+  branch = small.DoubleConvNet(widths=(4, 8, 16))
+  f = [run(model, variables, image) for image in (x, y)]
+  np.testing.assert_allclose(f[0], run(branch, inside, x), rtol=1e-4)
+  dense = variables['params']['head']['mlp']['dense']
   want = np.concatenate(f, axis=-1) @ dense['kernel'] + dense['bias']
-  got = run(model, variables, x, y)
+  got = model.apply(variables, *f, False, method='compare')
   np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-  swapped = run(model, variables, y, x)
+  swapped = model.apply(variables, *f[::-1], False, method='compare')
   assert np.abs(swapped - got).max() > 1e-3
+  with pytest.raises(ValueError, match='halves of pairs differ'):
+    model.apply(variables, f[0], f[1][:2], False, method='compare')
 
 
 def test_wrong_shapes_are_refused():
@@ -215,6 +181,3 @@ def test_wrong_shapes_are_refused():
   for model in (small.PatchNet(), small.DoubleConvNet()):
     with pytest.raises(ValueError, match=r'\[b, h, w, c\]'):
       model.init(jax.random.key(0), jnp.zeros((46, 46, 1)), False)
-  pair = jnp.zeros((1, 46, 46, 1)), jnp.zeros((2, 46, 46, 1))
-  with pytest.raises(ValueError, match='pairs differ'):
-    small.Siamese(small.PatchNet()).init(jax.random.key(0), *pair, False)

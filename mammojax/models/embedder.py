@@ -1,13 +1,32 @@
 """Images in [0, 1] to embeddings: input scaling, backbone and head.
 
-model = embedder.build('resnet18', width=32, channels=1)
-variables = model.init(key, jnp.zeros((1, 96, 96, 1)), train=False)
-embeddings, updates = model.apply(
-  variables, images, train=True, mutable=['batch_stats'])
+    model = embedder.build('resnet18', width=32, channels=1)
+    variables = model.init(key, jnp.zeros((1, 96, 96, 1)), train=False)
+    embeddings, updates = model.apply(
+      variables, images, train=True, mutable=['batch_stats'])
+
+Heads, and what the network gives with each:
+
+    embedding   dense layers and rows of length one (or not): float32[b, d]
+    none        the features of the backbone, of length one (or not)
+    classifier  logits float32[b, d]
+    siamese     the features; `compare` gives the logits of pairs of them
+
+Grey images, of one channel, meet a backbone in one of these ways:
+
+    native      it has as many input channels as the images
+    replicate   it sees three copies
+    learned     it sees three learned mixtures, see Colour
+    stem_sum    it has one input channel, and weights published for colours are
+                summed over them as they are loaded (`pretrained.grey_stem`)
+
+Source of the classifier and the pair network: Acquavia and Mazzini, 2021,
+sections 5 and 6.
+Differs: the last layer gives logits, the source their sigmoid; augmentation
+is no part of a network.
 """
 
-from collections.abc import Mapping, Sequence
-import functools
+from collections.abc import Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -15,30 +34,41 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import conventions, heads, resnet
+from mammojax.models import backbones, conventions, heads
 
-MODELS: Mapping[str, Any] = {
-  'resnet18': functools.partial(
-    resnet.ResNet, (2, 2, 2, 2), block=resnet.BasicBlock
-  ),
-  'resnet34': functools.partial(
-    resnet.ResNet, (3, 4, 6, 3), block=resnet.BasicBlock
-  ),
-  'resnet50': functools.partial(
-    resnet.ResNet, (3, 4, 6, 3), block=resnet.Bottleneck
-  ),
-}
+GREYS = ('native', 'replicate', 'learned', 'stem_sum')
+HEADS = ('embedding', 'none', 'classifier', 'siamese')
+
+
+class Colour(nn.Module):
+  """Three learned mixtures of the channels of each pixel, with bias.
+
+  For grey images six parameters, which start as copies of the image: what a
+  network for colour images is fed otherwise.
+  """
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps float32[b, h, w, c] to float32[b, h, w, 3]."""
+    # A mean over the channels: of a single one, the image itself.
+    start = nn.initializers.constant(1 / x.shape[-1])
+    return nn.Dense(3, kernel_init=start, name='mix')(x)
 
 
 class Embedder(nn.Module):
   """head(backbone((x - mean) / std)).
 
   Attributes:
-    backbone: maps float32[b, h, w, c] and `train` to float32[b, f].
-    head: maps float32[b, f] to float32[b, d].
+    backbone: maps float32[b, h, w, c] and `train` to float32[b, f], and has
+      a method `features` that gives its map.
+    head: maps float32[b, f] and `train` to float32[b, d]; a heads.Pair is
+      for `compare`, and embeddings are then the features as they are.
     mean: one value a channel, on the scale [0, 1].
     std: one value a channel, above 0.
     order: of the channels, see `conventions.Scaling`.
+    grey: one of GREYS; see the module.
+    flatten: unroll the map of the backbone, which makes the image size part
+      of the parameters; else take what the backbone pools.
   """
 
   backbone: nn.Module
@@ -46,13 +76,31 @@ class Embedder(nn.Module):
   mean: tuple[float, ...]
   std: tuple[float, ...]
   order: tuple[int, ...] = ()
+  grey: str = 'native'
+  flatten: bool = False
+
+  def setup(self) -> None:
+    """Makes the mixtures, where they are wanted."""
+    if self.grey == 'learned':
+      self.colour = Colour()
+
+  def layers(self) -> tuple[tuple[str, ...], ...]:
+    """Patterns of the parameters of each layer, from the input on.
+
+    What is new around a backbone, mixtures and head, is the last layer.
+    """
+    inner = [
+      tuple(f'backbone/{pattern}' for pattern in layer)
+      for layer in self.backbone.layers()
+    ]
+    return *inner, ('colour', 'head')
 
   def __call__(self, images: jax.Array, train: bool) -> jax.Array:
     """Embeddings of a batch of images.
 
     Args:
       images: float32[b, h, w, c] in [0, 1].
-      train: use batch statistics; see ResNet.
+      train: use batch statistics, see ResNet, and dropout, see `dropout`.
 
     Returns:
       float32[b, d].
@@ -61,70 +109,141 @@ class Embedder(nn.Module):
       ValueError: at trace time, if the images do not have one channel for
         each value of `mean`.
     """
+    x = self._input(images)
+    if self.flatten:
+      x = self.backbone.features(x, train)
+      x = x.reshape(x.shape[0], -1)
+    else:
+      x = self.backbone(x, train)
+    if not isinstance(self.head, heads.Pair):
+      return self.head(x, train)
+    if self.is_initializing():
+      self.head(x, x, train)
+    return x
+
+  def features(self, images: jax.Array, train: bool) -> jax.Array:
+    """The map of the backbone, float32[b, h', w', f]; as `__call__`."""
+    return self.backbone.features(self._input(images), train)
+
+  def compare(
+    self, first: jax.Array, second: jax.Array, train: bool
+  ) -> jax.Array:
+    """Logits of pairs of embeddings, with a head for pairs.
+
+    Args:
+      first: float32[n, f], what `__call__` gave.
+      second: likewise; the order matters.
+      train: use dropout.
+
+    Returns:
+      float32[n, dim].
+    """
+    return self.head(first, second, train)
+
+  def _input(self, images: jax.Array) -> jax.Array:
+    """What the backbone sees."""
+    if self.grey != 'native' and images.ndim == 4 and images.shape[-1] != 1:
+      raise ValueError(
+        f'grey={self.grey!r} takes images of 1 channel, got {images.shape}.'
+      )
+    if self.grey == 'replicate':
+      images = jnp.repeat(images, 3, axis=-1)
     scaling = conventions.Scaling(self.mean, self.std, self.order)
     x = conventions.apply(images, scaling)
-    return self.head(self.backbone(x, train))
+    return self.colour(x) if self.grey == 'learned' else x
 
 
 def build(
   name: str = 'resnet18',
   *,
-  width: int = 64,
-  stem: str = 'imagenet',
+  head: str = 'embedding',
+  hidden: Sequence[int] = (),
   embedding_dim: int = 128,
-  channels: int = 1,
   normalize: bool = True,
-  zero_init: bool = False,
-  dtype: Any = jnp.float32,
-  axis_name: str | None = None,
+  dropout: float = 0.0,
+  channels: int = 1,
+  grey: str = 'native',
+  flatten: bool = False,
   mean: Sequence[float] = (0.5,),
   std: Sequence[float] = (0.25,),
   order: Sequence[int] = (),
+  **backbone: Any,
 ) -> Embedder:
   """The network of a name, ready for `init` and `apply`.
 
   Args:
-    name: a key of MODELS.
-    width: channels of the first stage.
-    stem: 'imagenet' or 'cifar'.
-    embedding_dim: length of an embedding.
+    name: a key of backbones.KINDS.
+    head: one of HEADS.
+    hidden: widths of dense layers in front of the last.
+    embedding_dim: length of an embedding, number of logits of a classifier
+      or of a pair; the head 'none' has the length of the features.
+    normalize: scale embeddings to length one; logits and the features of
+      pairs never are.
+    dropout: share of the features set to zero in training, and of channels
+      in double_conv.
     channels: of the images.
-    normalize: scale embeddings to length one.
-    zero_init: start every residual block as its shortcut.
-    dtype: of the convolutions; the rest is float32.
-    axis_name: device axis over which batch norm is synchronised.
+    grey: one of GREYS; all but 'native' need channels=1.
+    flatten: unroll the map of features in place of pooling it.
     mean: one value a channel, or one for all.
     std: one value a channel, or one for all; above 0.
     order: of the channels, see `conventions.Scaling`.
+    **backbone: width, cut, stem, zero_init, dtype, axis_name and frozen, of
+      backbones.build.
 
   Returns:
     Embedder.
 
   Raises:
-    UsageError: for an unknown name or stem, a size below 1, or a mean or std
-      that does not fit the channels.
+    UsageError: for an unknown name, a size below 1, options that do not fit
+      each other, or a mean or std that does not fit the channels.
   """
-  if name not in MODELS:
-    raise errors.unknown('model', name, MODELS)
-  if stem not in resnet.STEMS:
-    raise errors.unknown('stem', stem, resnet.STEMS)
-  sizes = {'width': width, 'embedding_dim': embedding_dim, 'channels': channels}
+  if head not in HEADS:
+    raise errors.unknown('head', head, HEADS)
+  if grey not in GREYS:
+    raise errors.unknown('grey', grey, GREYS)
+  _check_sizes(hidden, embedding_dim, channels, dropout)
+  if grey != 'native' and channels != 1:
+    raise errors.UsageError(
+      f'grey={grey!r} is for images of 1 channel, and they have {channels}; '
+      "set model.grey='native' or data.channels=1."
+    )
+  if head == 'none' and hidden:
+    raise errors.UsageError(
+      f"head='none' has no hidden layers, got {tuple(hidden)}."
+    )
+  if flatten and name in ('patch_net', 'double_conv'):
+    raise errors.UsageError(f'{name} unrolls its map itself; flatten=False.')
+  seen = 3 if grey == 'replicate' else channels
+  mean, std = _per_channel('mean', mean, seen), _per_channel('std', std, seen)
+  if min(std) <= 0:
+    raise errors.UsageError(f'std must be above 0, got {std}.')
+  if name == 'double_conv':
+    backbone = {**backbone, 'dropout': dropout}
+  tops = {
+    'embedding': heads.Mlp(hidden, embedding_dim, dropout, normalize),
+    'none': heads.Mlp((), 0, dropout, normalize),
+    'classifier': heads.Mlp(hidden, embedding_dim, dropout),
+    'siamese': heads.Pair(hidden, embedding_dim, dropout),
+  }
+  return Embedder(
+    backbones.build(name, **backbone),
+    tops[head],
+    mean,
+    std,
+    tuple(order),
+    grey,
+    flatten,
+  )
+
+
+def _check_sizes(hidden, embedding_dim, channels, dropout):
+  sizes = {'embedding_dim': embedding_dim, 'channels': channels}
+  sizes |= {f'hidden[{place}]': width for place, width in enumerate(hidden)}
   for field, size in sizes.items():
     if size < 1:
       raise errors.UsageError(f'{field} must be at least 1, got {size}.')
-  mean = _per_channel('mean', mean, channels)
-  std = _per_channel('std', std, channels)
-  if min(std) <= 0:
-    raise errors.UsageError(f'std must be above 0, got {std}.')
-  backbone = MODELS[name](
-    width=width,
-    stem=stem,
-    zero_init=zero_init,
-    dtype=dtype,
-    axis_name=axis_name,
-  )
-  head = heads.EmbeddingHead(embedding_dim, normalize)
-  return Embedder(backbone, head, mean, std, tuple(order))
+  if not 0 <= dropout < 1:
+    raise errors.UsageError(f'dropout must be in [0, 1), got {dropout}.')
 
 
 def _per_channel(

@@ -55,12 +55,12 @@ def labels(params: Any, patterns: Sequence[str]) -> Any:
   _check(params, patterns)
 
   def label(path: Any, _: Any) -> str:
-    return FROZEN if is_frozen(path_name(path), patterns) else TRAINABLE
+    return FROZEN if matches(path_name(path), patterns) else TRAINABLE
 
   return jax.tree_util.tree_map_with_path(label, params)
 
 
-def is_frozen(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
   """Whether a pattern matches a name or a leading part of it."""
   return _matches(_leading(name), patterns)
 

@@ -32,7 +32,7 @@ class BatchNorm(nn.BatchNorm):
   def _is_frozen(self) -> bool:
     learned = [('scale', self.use_scale), ('bias', self.use_bias)]
     return all(
-      freezing.is_frozen('/'.join((*self.path, name)), self.frozen)
+      freezing.matches('/'.join((*self.path, name)), self.frozen)
       for name, is_used in learned
       if is_used
     )

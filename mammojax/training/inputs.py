@@ -18,7 +18,7 @@ from mammojax.data import (
 )
 from mammojax.metrics import protocols
 from mammojax.models import conventions
-from mammojax.training import storing
+from mammojax.training import networks, storing
 
 # The others would have to find a breast that a phantom knows.
 _PHANTOM_STEPS = ('orient', 'fit')
@@ -189,9 +189,10 @@ def scaling(
     DataError: training images without contrast.
   """
   name = config.data.input
-  conventions.check(name, images.channels)
+  channels = networks.input_channels(config)
+  conventions.check(name, channels)
   if name in conventions.PUBLISHED:
-    return conventions.scaling(name, images.channels)
+    return conventions.scaling(name, channels)
   pick = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)
   sample = images.images(rows[pick], config.data.region)
   mean = sample.mean(axis=(0, 1, 2), dtype=np.float64)

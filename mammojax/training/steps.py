@@ -1,17 +1,22 @@
 """One update of the parameters, as a pure function of plain arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clu import metrics as clu_metrics
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from mammojax import automargin, curriculum, gradcache, relations
+from mammojax.models import dropout, freezing
 from mammojax.training import objectives
 from mammojax.training import state as state_lib
+
+# What a step's key is folded with for dropout; no row has this position.
+_DROPOUT = np.uint32(2**32 - 1)
 
 
 @flax.struct.dataclass
@@ -39,6 +44,8 @@ def train_step(
   same_item: str = 'ignored',
   tuple_size: int = 0,
   micro_batch: int = 0,
+  freeze: Sequence[str] = (),
+  penalty_fn: Callable[[Any], jax.Array] | None = None,
   axis_name: str | None = None,
 ) -> tuple[state_lib.TrainState, TrainMetrics, dict[str, jax.Array]]:
   """One update; all that comes back is equal on all devices.
@@ -53,12 +60,15 @@ def train_step(
       int32[b]; b is this device's share of the batch.
     loss_fn: `objectives.Objective.score`.
     augment_fn: (images, key, position int32[b]) -> images.
-    seed: of the augmentation.
+    seed: of the augmentation and of dropout.
     same_item: rule of the relation for two copies of one image.
     tuple_size: rows of the tuples outside which no pair counts, see
       `relations.drawn`; 0: all pairs count.
     micro_batch: images embedded at a time on this device, see `gradcache`; 0:
       all of them.
+    freeze: patterns of parameters that get no gradient, see
+      `models.freezing`.
+    penalty_fn: params -> float32[], what is added to the loss, or None.
     axis_name: device axis to mine across; None on one device.
 
   Returns:
@@ -73,15 +83,25 @@ def train_step(
   if tuple_size:
     relation = relations.drawn(relation, batch['position'], tuple_size)
 
-  def embed(params, batch_stats, images, key):
+  # Keys of rows, so that neither devices nor micro-batches change a mask.
+  dropout_key = jax.random.fold_in(key, _DROPOUT)
+
+  def embed(params, batch_stats, rows, key):
     del key
+    images, position = rows
+    variables = {
+      'params': freezing.hold(params, freeze),
+      'batch_stats': batch_stats,
+      **dropout.rows(position),
+    }
     embeddings, updates = state.apply_fn(
-      {'params': params, 'batch_stats': batch_stats},
+      variables,
       images,
       train=True,
       mutable=['batch_stats'],
+      rngs={'dropout': dropout_key},
     )
-    return embeddings, updates['batch_stats']
+    return embeddings, updates.get('batch_stats', batch_stats)
 
   def score(params, embeddings):
     given = objectives.Given(
@@ -100,10 +120,14 @@ def train_step(
     graded = gradcache.value_and_grad(
       embed, score, micro_batch=micro_batch, loss_has_params=True
     )
-  (loss, aux), grads = graded(state.params, state.batch_stats, images, key)
+  rows = images, batch['position']
+  (loss, aux), grads = graded(state.params, state.batch_stats, rows, key)
   seen, embeddings, batch_stats = aux
   if axis_name is not None:
     grads = jax.lax.pmean(grads, axis_name)
+  if penalty_fn is not None:
+    penalty, more = jax.value_and_grad(penalty_fn)(state.params)
+    loss, grads = loss + penalty, jax.tree.map(jnp.add, grads, more)
   grad_norm = optax.tree.norm(grads)
   is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
   new_state = _advance(state, grads, batch_stats, loss, seen, is_finite)
@@ -129,8 +153,8 @@ def train_step(
 def _direct(embed, score):
   """`gradcache.value_and_grad` with the whole batch embedded at once."""
 
-  def objective(params, batch_stats, images, key):
-    embeddings, batch_stats = embed(params, batch_stats, images, key)
+  def objective(params, batch_stats, rows, key):
+    embeddings, batch_stats = embed(params, batch_stats, rows, key)
     loss, seen = score(params, embeddings)
     return loss, (seen, embeddings, batch_stats)
 

@@ -95,6 +95,7 @@ class Trainer:
   def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path):
     """Builds everything; every mistake in the config shows here."""
     self.config, self.workdir = config, workdir
+    networks.check_embeds(config)
     self.objective = objectives.build(config)
     self.augment_fn = factory.augmentation(config)
     self.devices = parallel.Parallel(
@@ -117,6 +118,8 @@ class Trainer:
     )
     self.preparation = preparation.record(inputs.recipe(config), scaling)
     build = functools.partial(networks.model, config, **scaling._asdict())
+    image_shape = (self.images.image_size,) * 2 + (self.images.channels,)
+    networks.check_length(build(axis_name=None), config, image_shape)
     course, held = objectives.states(config)
     labels = self.images.frame[config.sampler.label].iloc[self.rows]
     # Parameters are made outside the device transform, where no axis exists.
@@ -128,7 +131,7 @@ class Trainer:
         steps_per_epoch=max(len(self.rows) // self.sampler.batch_size, 1),
       ),
       seed=config.seed,
-      image_shape=(self.images.image_size,) * 2 + (self.images.channels,),
+      image_shape=image_shape,
       loss_init=lambda key: self.objective.init(key, labels.nunique()),
       course=course,
       held=held,
@@ -149,6 +152,8 @@ class Trainer:
         micro_batch=factory.micro_batch(
           config, num_devices=self.devices.num_devices
         ),
+        freeze=tuple(config.optim.freeze),
+        penalty_fn=optimizers.penalty(config),
         same_item=config.sampler.same_item,
         tuple_size=sampling.tuple_size(config),
       )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from mammojax import errors, losses, numerics, relations
-from mammojax.models import small
+from mammojax.models import heads
 
 Params = Mapping[str, Any]
 
@@ -50,7 +50,7 @@ def classifier(
 ) -> dict[str, Any]:
   """A dense layer from embeddings to logits."""
   del options
-  layer = small.Mlp(hidden=(), dim=num_classes)
+  layer = heads.Mlp(hidden=(), dim=num_classes)
   return layer.init(key, jnp.zeros((1, dim)), train=False)['params']
 
 
@@ -81,8 +81,8 @@ def cross_entropy(
   """
   if reduction not in ('mean', 'sum'):
     raise errors.unknown('reduction', reduction, ('mean', 'sum'))
-  count = params['dense_out']['bias'].shape[0]
-  logits = small.Mlp(hidden=(), dim=count).apply(
+  count = params['dense']['bias'].shape[0]
+  logits = heads.Mlp(hidden=(), dim=count).apply(
     {'params': params}, embeddings, train=False
   )
   relation = relations.fill(
@@ -114,7 +114,7 @@ def siamese_head(
 ) -> dict[str, Any]:
   """Dense layers from two embeddings side by side to one logit."""
   del num_classes
-  layers = small.Mlp(hidden=tuple(options['hidden']), dim=1)
+  layers = heads.Mlp(hidden=tuple(options['hidden']), dim=1)
   return layers.init(key, jnp.zeros((1, 2 * dim)), train=False)['params']
 
 
@@ -153,7 +153,7 @@ def siamese(
     )
   relation = relations.fill(relations.as_relation(relation, rows))
   joined = embeddings.reshape(rows // 2, -1)
-  logits = small.Mlp(hidden=tuple(hidden), dim=1).apply(
+  logits = heads.Mlp(hidden=tuple(hidden), dim=1).apply(
     {'params': params}, joined, train=False
   )
   label = relation.label.reshape(-1, 2)

@@ -9,13 +9,14 @@ import sys
 
 import jax
 
-from benchmarks import core, input, step
+from benchmarks import core, input, networks, step
 from mammojax import errors
 
 SECTIONS = {
   'losses': core.sections,
   'step': step.sections,
   'input': input.sections,
+  'networks': networks.sections,
 }
 
 

@@ -62,14 +62,13 @@ def test_layer_decay_falls_towards_the_input():
   settings = {'optim__name': 'sgd', 'optim__momentum': 0.0}
   got = updates_of(config(optim__layer_decay=0.5, **settings), ones())
   backbone = got['backbone']
-  rates = {
-    backbone['conv_stem']['kernel'][0, 0]: 0.1 / 8,
-    backbone['norm_stem']['scale'][0]: 0.1 / 8,
-    backbone['stage1_block1']['conv1']['kernel'][0, 0]: 0.1 / 4,
-    got['head']['dense']['kernel'][0, 0]: 0.1,
-  }
-  for update, rate in rates.items():
-    np.testing.assert_allclose(update, -rate, rtol=1e-6)
+  for update, rate in (
+    (backbone['conv_stem']['kernel'], 0.1 / 8),
+    (backbone['norm_stem']['scale'], 0.1 / 8),
+    (backbone['stage1_block1']['conv1']['kernel'], 0.1 / 4),
+    (got['head']['dense']['kernel'], 0.1),
+  ):
+    np.testing.assert_allclose(update, jnp.full_like(update, -rate), rtol=1e-6)
 
 
 def test_rates_by_pattern_multiply():
@@ -133,9 +132,7 @@ def test_a_frozen_backbone_keeps_parameters_and_statistics(micro_batch):
     names = nets.moved(before[place], after[place])
     assert names
     assert not any('1' in n or '_dense' in n for n in names), names
-  assert any(
-    n.startswith('backbone/conv2') for n in nets.moved(before, after)
-  ) or ('backbone/conv2a/kernel' in nets.moved(before[0], after[0]))
+  assert 'backbone/conv2a/kernel' in nets.moved(before[0], after[0])
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def small(channels=3, **options):
   """A ResNet of two blocks in an embedder, and its variables."""
   model = embedder.Embedder(
     resnet.ResNet((1, 1), width=4),
-    embedder.heads.EmbeddingHead(5),
+    embedder.heads.Mlp((), 5, normalize=True),
     (0.5,) * channels,
     (0.25,) * channels,
   )

@@ -191,11 +191,12 @@ class ConvNeXt(nn.Module):
 
   def layers(self) -> tuple[tuple[str, ...], ...]:
     """Patterns of the parameters of each layer, from the input on."""
-    blocks = []
+    blocks: list[tuple[str, ...]] = []
     for stage, depth in enumerate(self._depths()):
-      names = [(f'stages_{stage}/blocks_{number}',) for number in range(depth)]
-      names[0] += (f'stages_{stage}/downsample_*',)
-      blocks += names
+      blocks.append(
+        (f'stages_{stage}/downsample_*', f'stages_{stage}/blocks_0')
+      )
+      blocks += [(f'stages_{stage}/blocks_{n}',) for n in range(1, depth)]
     return ('stem_*',), *blocks, ('head',)
 
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:

@@ -48,7 +48,9 @@ class Dropout(nn.Module):
     """
     if not train or self.rate == 0.0:
       return x
-    place = self.scope.root.get_variable(ROWS, 'position')
+    place = None
+    if self.scope is not None:
+      place = self.scope.root.get_variable(ROWS, 'position')
     if place is None:
       place = jnp.arange(x.shape[0], dtype=jnp.int32)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(

@@ -24,10 +24,23 @@ class BatchNorm(nn.BatchNorm):
   train: bool = False
   frozen: Sequence[str] = ()
 
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [b, ..., f] to the same shape."""
-    stored = not self.train or self._is_frozen()
-    return super().__call__(x, use_running_average=stored)
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Maps [b, ..., f] to the same shape; see nn.BatchNorm.
+
+    Args:
+      x: float[b, ..., f].
+      use_running_average: None: unless in training and not frozen.
+      mask: bool[b, ..., f], what counts in the statistics, or None.
+    """
+    if use_running_average is None:
+      use_running_average = not self.train or self._is_frozen()
+    return super().__call__(x, use_running_average, mask=mask)
 
   def _is_frozen(self) -> bool:
     learned = [('scale', self.use_scale), ('bias', self.use_bias)]

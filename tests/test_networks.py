@@ -54,7 +54,13 @@ def batch(side, channels=1, num=SUBJECTS * IMAGES):
 
 def train(config, data, num_steps=2, num_devices=1, **options):
   """State before, state after, and the losses of each step."""
-  build = functools.partial(networks.model, config, mean=(0.5,), std=(0.25,))
+  build = functools.partial(
+    networks.model,
+    config,
+    mean=(0.5,),
+    std=(0.25,),
+    frozen=config.optim.freeze,
+  )
   devices = parallel.Parallel('shard_map', num_devices)
   state = state_lib.create(
     build(axis_name=None),

@@ -220,10 +220,10 @@ def build(
   if name == 'double_conv':
     backbone = {**backbone, 'dropout': dropout}
   tops = {
-    'embedding': heads.Mlp(hidden, embedding_dim, dropout, normalize),
+    'embedding': heads.Mlp(tuple(hidden), embedding_dim, dropout, normalize),
     'none': heads.Mlp((), 0, dropout, normalize),
-    'classifier': heads.Mlp(hidden, embedding_dim, dropout),
-    'siamese': heads.Pair(hidden, embedding_dim, dropout),
+    'classifier': heads.Mlp(tuple(hidden), embedding_dim, dropout),
+    'siamese': heads.Pair(tuple(hidden), embedding_dim, dropout),
   }
   return Embedder(
     backbones.build(name, **backbone),

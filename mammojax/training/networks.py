@@ -1,5 +1,7 @@
 """From a config to the network it names."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -16,16 +18,24 @@ _FIELDS = (
 
 
 def model(
-  config, *, mean, std, order=(), axis_name: str | None
+  config,
+  *,
+  mean,
+  std,
+  order=(),
+  axis_name: str | None,
+  frozen: Sequence[str] = (),
 ) -> embedder.Embedder:
   """The network of `config.model`.
 
   Args:
-    config: the run's; of `optim` the patterns of `freeze`.
+    config: the run's.
     mean: one value a channel, on the scale [0, 1].
     std: likewise.
     order: of the channels, see `conventions.Scaling`.
     axis_name: device axis of batch norm, or None on one device.
+    frozen: patterns of parameters whose batch norms keep their statistics in
+      training, `optim.freeze`.
 
   Raises:
     UsageError: an unknown name, or options that do not fit each other.
@@ -38,7 +48,7 @@ def model(
     channels=config.data.channels,
     dtype=DTYPES[fields.dtype],
     axis_name=axis_name,
-    frozen=tuple(config.optim.freeze),
+    frozen=tuple(frozen),
     mean=mean,
     std=std,
     order=order,

@@ -117,7 +117,12 @@ class Trainer:
       config, self.images, self.rows
     )
     self.preparation = preparation.record(inputs.recipe(config), scaling)
-    build = functools.partial(networks.model, config, **scaling._asdict())
+    build = functools.partial(
+      networks.model,
+      config,
+      **scaling._asdict(),
+      frozen=tuple(config.optim.freeze),
+    )
     image_shape = (self.images.image_size,) * 2 + (self.images.channels,)
     networks.check_length(build(axis_name=None), config, image_shape)
     course, held = objectives.states(config)

@@ -57,10 +57,11 @@ def scaling(config: ml_collections.ConfigDict) -> conventions.Scaling | None:
   if not description:
     return None
   found = _scaling(description, path)
-  if len(found.mean) != config.data.channels:
+  if len(found.mean) != networks.input_channels(config):
     raise errors.UsageError(
       f'{model.weights!r} is of images of {len(found.mean)} channels; '
-      f'data.channels is {config.data.channels}.'
+      f'data.channels is {config.data.channels} and model.grey '
+      f'{model.grey!r}.'
     )
   _LOG.info('The input is scaled as for %s: %s', model.weights, found)
   return found

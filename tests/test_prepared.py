@@ -118,6 +118,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
   (tmp_path / 'x.png').write_bytes(b'x')
   with pytest.raises(errors.DataError, match='no folder of prepared images'):
     _make(tmp_path)
+  with pytest.raises(errors.DataError, match='is a file'):
+    _make(tmp_path / 'x.png')
+  with pytest.raises(errors.ResourceError, match='cannot be made'):
+    _make(tmp_path / 'x.png' / 'made')
 
 
 @pytest.mark.parametrize(

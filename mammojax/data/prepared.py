@@ -134,9 +134,11 @@ def find(
     DataError: a folder of something else.
   """
   folder = pathlib.Path(folder)
+  if folder.exists() and not folder.is_dir():
+    raise errors.DataError(f'{folder} is a file; data.prepared is a folder.')
   if depth not in preparing.DEPTHS:
     raise errors.unknown('data.prepared_depth', depth, preparing.DEPTHS)
-  if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+  if not folder.exists() or not any(folder.iterdir()):
     return None
   about = _read_about(folder)
   key = json.loads(json.dumps(key))

@@ -181,7 +181,7 @@ def divided(
     IntegrityError: a subject in two splits.
   """
   if rule not in RULES:
-    raise errors.unknown('data.split_rule', rule, RULES)
+    raise errors.unknown('data.split_rule', rule, filter(None, RULES))
   names = frame['split'].to_numpy(object).copy()
   if rule == 'hash':
     names = assign(frame['subject'])
@@ -255,7 +255,7 @@ def with_folds(
     UsageError: a fold that does not exist, or a rule that makes none.
   """
   if rule not in RULES:
-    raise errors.unknown('data.split_rule', rule, RULES)
+    raise errors.unknown('data.split_rule', rule, filter(None, RULES))
   if rule == 'column':
     raise errors.UsageError(
       "data.num_folds replaces the split column: data.split_rule='column' and"

@@ -52,7 +52,7 @@ def divide(
   # With a common multiple of all denominators the costs are whole numbers.
   multiple = math.lcm(*filter(None, weights)) * math.lcm(*totals.values())
   parts = [
-    _Part(weight, sum(weights), totals, multiple, number)
+    _Part(weight, totals, multiple, number)
     for number, weight in enumerate(weights)
     if weight
   ]
@@ -68,25 +68,25 @@ def divide(
 
 
 class _Part:
-  """Images that a part holds of each class, against what is its due."""
+  """Images that a part holds of each class."""
 
-  def __init__(self, weight, whole, totals, multiple, number):
+  def __init__(self, weight, totals, multiple, number):
     self.number = number
-    self._weight, self._whole, self._totals = weight, whole, totals
     self._held = dict.fromkeys(totals, 0)
     self._inverse = {
       name: multiple // (weight * total) for name, total in totals.items()
     }
 
   def cost(self, count):
-    """How much a subject would raise the sum, times one factor for all."""
-    cost = 0
-    for name, images in count.items():
-      excess = self._whole * self._held[name]
-      excess -= self._weight * self._totals[name]
-      raised = images * (2 * excess + self._whole * images)
-      cost += raised * self._inverse[name]
-    return cost
+    """How much a subject would raise the sum, but for a factor and a term.
+
+    (O + g - E)^2 - (O - E)^2 = g (2 O + g) - 2 g E for g images, and the last,
+    divided by E, is the same for all parts.
+    """
+    return sum(
+      images * (2 * self._held[name] + images) * self._inverse[name]
+      for name, images in count.items()
+    )
 
   def add(self, count):
     """Takes a subject in."""

@@ -27,7 +27,7 @@ def test_a_run_embeds_a_table_and_pairs_it(tmp_path, cache, capsys):
   ):
     copies.write(folder / f'{name}.png', image)
   path = folder / 'table.csv'
-  path.write_text('path,subject\na.png,1\nb.png,2\nc.png,3\n')
+  path.write_text('path,subject,laterality\na.png,1,L\nb.png,2,L\nc.png,3,R\n')
   frame, store = table.read(path)
   found = embedding.embed_table(workdir, frame, store, np.array([0, 1, 2]))
   assert found.shape == (3, 8)

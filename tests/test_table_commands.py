@@ -179,6 +179,18 @@ def test_balance_is_even_and_without_copies(folder, capsys):
   assert len(left_out) == 3
 
 
+def test_balance_keeps_the_positive_image_of_a_subject(folder, capsys):
+  rows = [f'{i}.png,s{i // 2},train,{"mel" if i % 4 == 1 else "nv"}'
+          for i in range(10)]  # fmt: skip
+  out = folder / 'x.csv'
+  assert _run('balance', _table(folder, rows), out, '--positive=mel') == 0
+  told = capsys.readouterr().out
+  # s0, s2 and s4 have a positive image each, s1 and s3 have none.
+  assert '2 positive and 2 negative images are kept' in told
+  assert '5 negative: another image of the subject' in told
+  assert '1 positive: more than the smaller class has' in told
+
+
 def test_balance_leaves_out_copies_with_two_labels(folder, capsys):
   rows = _rows('train')
   rows[-1] = '10.png,s10,train,nv'

@@ -33,8 +33,8 @@ def balanced(
 ) -> np.ndarray:
   """Why each row is left out, or that it is kept.
 
-  The first usable row of a group stays. A group whose rows are positive and
-  negative both is left out whole: its label is not known.
+  Of a group the first positive row stays, or else the first. Copies of which
+  one is positive and one negative are left out: their label is not known.
 
   Args:
     frame: one row an image, columns of `table`.
@@ -58,11 +58,14 @@ def balanced(
   reasons[~usable] = 'broken or of one value'
   reasons[(reasons == '') & (frame[by] == '').to_numpy()] = f'no {by}'
   is_positive = frame[by].isin(positive).to_numpy()
-  groups = _groups(frame, pairs, one_of_each)
+  pictures = _groups(frame, pairs, 'picture')
   left = np.flatnonzero(reasons == '')
-  both = pd.Series(is_positive[left]).groupby(groups[left]).transform('nunique')
-  reasons[left[both.to_numpy() > 1]] = 'a copy with the other label'
-  _thin_groups(reasons, groups, _copies(pairs), one_of_each)
+  of_picture = pd.Series(is_positive[left]).groupby(pictures[left])
+  both = of_picture.transform('nunique').to_numpy() > 1
+  reasons[left[both]] = 'a copy with the other label'
+  groups = _groups(frame, pairs, one_of_each)
+  order = np.argsort(~is_positive, kind='stable')
+  _thin_groups(reasons, groups, _copies(pairs), order)
   _thin_classes(reasons, is_positive, by, seed)
   return reasons
 
@@ -98,9 +101,9 @@ def _copies(pairs: list[leaks.Pair]) -> dict[int, str]:
   return {pair.second: f'{pair.kind} copy' for pair in pairs}
 
 
-def _thin_groups(reasons, groups, copies, one_of_each) -> None:
+def _thin_groups(reasons, groups, copies, order) -> None:
   seen = set()
-  for row in np.flatnonzero(reasons == ''):
+  for row in order[reasons[order] == '']:
     if groups[row] in seen:
       other = 'another image of the subject'
       reasons[row] = copies.get(int(row), other)

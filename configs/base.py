@@ -29,7 +29,8 @@ def get_config() -> ml_collections.ConfigDict:
 
 def _data():
   data = ml_collections.ConfigDict()
-  # 'phantom' draws mammograms; 'table' reads images of one's own.
+  # 'phantom' draws mammograms; 'table' reads images of one's own; 'tfds' those
+  # of a prepared data set of tensorflow-datasets.
   data.source = 'phantom'
   data.image_size = 96
   data.channels = 1
@@ -97,6 +98,16 @@ def _data():
     'diagnosis', 'split',
   ):  # fmt: skip
     data.columns[name] = ''
+  # Data set, such as 'name' or 'name/config:1.0.0', and the folder it was
+  # prepared in ('': the default of tensorflow-datasets). data.columns names
+  # its features.
+  data.tfds = ml_collections.ConfigDict()
+  data.tfds.name = ''
+  data.tfds.data_dir = ''
+  # '': the only feature that is an image.
+  data.tfds.image_feature = ''
+  # Its splits that are used, by commas; '': all of them.
+  data.tfds.splits = ''
   data.phantom = ml_collections.ConfigDict()
   data.phantom.train_women = 300
   data.phantom.validation_women = 24

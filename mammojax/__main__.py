@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   try:
     if arguments[0] not in commands.REGISTRY:
       raise errors.unknown('command', arguments[0], commands.REGISTRY)
-    module = importlib.import_module(f'mammojax.commands.{arguments[0]}')
+    name = arguments[0].replace('-', '_')
+    module = importlib.import_module(f'mammojax.commands.{name}')
     module.run(arguments[1:])
   except errors.MammojaxError as error:
     print(f'Error: {error}', file=sys.stderr)

@@ -18,4 +18,5 @@ REGISTRY: Mapping[str, str] = {
   'inspect': 'Summarise a table of images: counts, sizes, suspect files.',
   'leaks': 'Find copies and near copies in a table, and split it again.',
   'balance': 'Write a subset of a table with as many positives as negatives.',
+  'to-tfds': 'Turn a table into a data set of tensorflow-datasets.',
 }

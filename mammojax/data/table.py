@@ -43,7 +43,7 @@ OPTIONAL = (
 )
 ON_BAD = ('stop', 'skip')
 _SIDES = {'': '', 'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
-_SPLITS = {'val': 'validation'} | {name: name for name in splits.NAMES}
+SPLITS = {'val': 'validation'} | {name: name for name in splits.NAMES}
 
 
 def read(
@@ -87,11 +87,27 @@ def read(
     IntegrityError: additionally a subject in two splits, or an image with two
       subjects or two descriptions.
   """
-  if on_bad not in ON_BAD:
-    raise errors.unknown('on_bad', on_bad, ON_BAD)
-  frame, store, problems = examine(
+  found = examine(
     path, root=root, columns=columns, needs_split=needs_split, key=key
   )
+  return finish(
+    *found, on_bad=on_bad, threads=threads, decoded=decoded, voi=voi
+  )
+
+
+def finish(
+  frame: pd.DataFrame,
+  store: readers.Store,
+  problems: checks.Problems,
+  *,
+  on_bad: str = 'stop',
+  threads: int = 2,
+  decoded: Sequence[int] | None = None,
+  voi: str = 'none',
+) -> tuple[pd.DataFrame, readers.Store]:
+  """From what `examine` found to what `read` gives; arguments as there."""
+  if on_bad not in ON_BAD:
+    raise errors.unknown('on_bad', on_bad, ON_BAD)
   if decoded is None:
     checks.check_images(frame, store, problems, threads, voi)
   if on_bad == 'skip':
@@ -129,28 +145,48 @@ def examine(
     DataError: no table, columns that it lacks, or no such root.
   """
   table = pathlib.Path(path)
+  return examine_records(
+    records.read(table),
+    f'The table {str(table)!r}',
+    lambda paths: _find_store(table, root, paths),
+    columns=columns,
+    needs_split=needs_split,
+    key=key,
+  )
+
+
+def examine_records(
+  raw: pd.DataFrame,
+  source: str,
+  open_store: Callable[[list[str]], readers.Store],
+  *,
+  columns: Mapping[str, str] | None = None,
+  needs_split: bool = False,
+  key: bytes | None = None,
+) -> tuple[pd.DataFrame, readers.Store, checks.Problems]:
+  """See `examine`, for records (str, index 'row') that come from elsewhere.
+
+  A message begins with `source`; `open_store` takes all paths.
+  """
   columns = columns or {}
-  raw = records.read(table)
   if key is not None:
-    raw = headers.complete(
-      raw, columns, _store_of(raw, table, root, columns), key
-    )
-  frame, has_split = _canonical(raw, table, columns)
+    place = columns.get('path', '') or 'path'
+    paths = raw[place].tolist() if place in raw else []
+    raw = headers.complete(raw, columns, open_store(paths), key)
+  frame, has_split = _canonical(raw, source, columns)
   if needs_split and not has_split:
     raise errors.DataError(
-      f'The table {str(table)!r} says nowhere which rows train and which test:'
-      ' give it a column split, map data.columns.split, or choose another'
-      ' data.split_rule.'
+      f'{source} says nowhere which rows train and which test: give it a column'
+      ' split, map data.columns.split, or choose another data.split_rule.'
     )
-  problems = checks.Problems(f'The table {str(table)!r}')
+  problems = checks.Problems(source)
   _check_values(frame, has_split, problems)
   checks.check_identities(frame, problems)
-  store = _find_store(table, root, frame['path'].tolist())
-  return frame, store, problems
+  return frame, open_store(frame['path'].tolist()), problems
 
 
 def _canonical(
-  raw: pd.DataFrame, table: pathlib.Path, columns: Mapping[str, str]
+  raw: pd.DataFrame, source_name: str, columns: Mapping[str, str]
 ) -> tuple[pd.DataFrame, bool]:
   """The canonical columns of a raw table, and whether it has splits."""
   for name in columns:
@@ -170,7 +206,7 @@ def _canonical(
       frame[name] = ''
   if missing:
     raise errors.DataError(
-      f'The table {str(table)!r} lacks columns:\n'
+      f'{source_name} lacks columns:\n'
       + '\n'.join(missing)
       + f'\nIt has: {", ".join(map(repr, there))}. Map them, for example'
       ' data.columns.subject=<column>; with data.key_file the subjects of DICOM'
@@ -197,7 +233,7 @@ def _check_values(
   )
   if has_split:
     _convert(
-      frame, 'split', _SPLITS.get, 'train, validation, val or test', problems
+      frame, 'split', SPLITS.get, 'train, validation, val or test', problems
     )
     for subject, where in splits.leaks(frame).items():
       first = min(min(rows) for rows in where.values())
@@ -231,17 +267,6 @@ def _months(text: str) -> float | None:
   except ValueError:
     return None
   return value if math.isfinite(value) else None
-
-
-def _store_of(
-  raw: pd.DataFrame,
-  table: pathlib.Path,
-  root: str,
-  columns: Mapping[str, str],
-) -> readers.Store:
-  """The store of a table whose columns have the names of its file."""
-  column = columns.get('path', '') or 'path'
-  return _find_store(table, root, raw[column].tolist() if column in raw else [])
 
 
 def _find_store(

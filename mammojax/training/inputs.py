@@ -83,24 +83,16 @@ def image_set(
   steps = recipe(config)
   if data.source == 'phantom':
     return _phantoms(data, steps)
-  if data.source != 'table':
-    raise errors.unknown('data.source', data.source, ('phantom', 'table'))
-  if not data.table:
+  if data.source not in ('table', 'tfds'):
+    known = ('phantom', 'table', 'tfds')
+    raise errors.unknown('data.source', data.source, known)
+  if data.source == 'table' and not data.table:
     raise errors.UsageError(
       "data.source='table' needs data.table, the path of a CSV or parquet "
       'file with the columns path and subject.'
     )
   stored = storing.find(config)
-  frame, store = table.read(
-    data.table,
-    root=data.root,
-    columns=data.columns.to_dict(),
-    on_bad=data.on_bad,
-    needs_split=data.split_rule == 'column' or data.keep_test,
-    decoded=None if stored is None else stored.frame['row'].tolist(),
-    voi=data.voi,
-    key=key(config, workdir),
-  )
+  frame, store = _read(data, stored, key(config, workdir))
   frame = _split(data, frame)
   if stored is not None:
     return stored.use(frame)
@@ -148,6 +140,24 @@ def _phantoms(data, steps: recipes.Recipe) -> phantom.PhantomImages:
     mirror=data.mirror if 'orient' in steps.names else '',
     workers=os.cpu_count() or 1,
   )
+
+
+def _read(data, stored, secret: bytes | None):
+  """The checked table of a config, and the store of its images."""
+  options = {
+    'columns': data.columns.to_dict(),
+    'on_bad': data.on_bad,
+    'needs_split': data.split_rule == 'column' or data.keep_test,
+    'voi': data.voi,
+    'key': secret,
+  }
+  if data.source == 'tfds':
+    # Only now: the library takes more than a second to import.
+    from mammojax.data import tfds_reading
+
+    return tfds_reading.read(**data.tfds.to_dict(), **options)
+  decoded = None if stored is None else stored.frame['row'].tolist()
+  return table.read(data.table, root=data.root, decoded=decoded, **options)
 
 
 def _split(data, frame):

@@ -16,7 +16,7 @@ FREE = frozenset(
   {
     'cache_mb', 'fold', 'input', 'keep_test', 'key_file', 'num_folds',
     'phantom', 'prepared', 'prepared_depth', 'region', 'root', 'source',
-    'split_fractions', 'split_rule', 'split_seed', 'table',
+    'split_fractions', 'split_rule', 'split_seed', 'table', 'tfds',
   }
 )  # fmt: skip
 _UINT8_BITS = 8
@@ -26,13 +26,14 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Refuses options that would do nothing.
 
   Raises:
-    UsageError: phantoms are to be prepared, or a depth without a folder.
+    UsageError: images of no table are to be prepared, or a depth without a
+      folder.
   """
   data = config.data
-  if data.prepared and data.source == 'phantom':
+  if data.prepared and data.source != 'table':
     raise errors.UsageError(
       'data.prepared is for images of a table; phantoms are stored in'
-      ' data.phantom.cache_dir.'
+      ' data.phantom.cache_dir, and a data set of tfds is stored already.'
     )
   if not data.prepared and data.prepared_depth != 'uint16':
     raise errors.UsageError(

@@ -55,16 +55,17 @@ def test_a_run_starts_from_an_exported_file(finished, tmp_path, cache):
   np.testing.assert_array_equal(again, want)
   assert pretrained.describe(out)['step'] == step
   record = json.loads((tmp_path / 'second' / weights.RECORD).read_text())
-  assert record['weights']['names'] == 'mammojax'
-  assert record['weights']['new'] == record['weights']['summed'] == []
-  assert record['scaling'] == pretrained.describe(out)['scaling']
+  assert record['names'] == 'mammojax'
+  assert record['new'] == record['summed'] == []
+  scaling = json.loads((workdir / 'preprocess.json').read_text())['input']
+  assert second.preparation['input'] == scaling
 
 
 def test_the_file_is_private_and_holds_no_path(finished):
   workdir, out = finished
   assert stat.S_IMODE(out.stat().st_mode) == 0o600
   text = json.dumps(pretrained.describe(out))
-  assert str(workdir.parent) not in text and 'cache_dir' not in text
+  assert str(workdir.parent) not in text and 'table' not in text
 
 
 def test_another_file_in_the_same_workdir_is_refused(finished, tmp_path, cache):
@@ -104,6 +105,15 @@ def test_another_head_is_new_and_said_so(finished, tmp_path, cache, caplog):
   train.Trainer(config, tmp_path / 'run')
   assert 'newly initialised: params/head' in caplog.text
   assert caplog.records[-1].levelname == 'WARNING'
+
+
+def test_other_preparation_is_said(finished, tmp_path, cache, caplog):
+  _, out = finished
+  config = tiny.config(cache, model__weights=str(out), data__mirror='L')
+  train.Trainer(config, tmp_path / 'run')
+  (line,) = [r for r in caplog.messages if 'prepared otherwise' in r]
+  assert 'orient' in line
+  assert len(pretrained.describe(out)['preparation']['preprocess_id']) == 64
 
 
 def test_files_of_others_are_not_rebuilt(tmp_path, finished):

@@ -102,6 +102,8 @@ class Trainer:
       config.parallel.transform, config.parallel.num_devices
     )
     self.devices.check_batch(sampling.batch_size(config))
+    # Before the images: a file that cannot be used is told at once.
+    self.scaling = weights.scaling(config)
     self.images = inputs.image_set(config, workdir)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if not len(self.rows):
@@ -113,9 +115,7 @@ class Trainer:
 
   def _build_model(self):
     config = self.config
-    scaling = weights.scaling(config) or inputs.scaling(
-      config, self.images, self.rows
-    )
+    scaling = self.scaling or inputs.scaling(config, self.images, self.rows)
     self.preparation = preparation.record(inputs.recipe(config), scaling)
     build = functools.partial(
       networks.model,
@@ -144,7 +144,7 @@ class Trainer:
     if config.model.init_from:
       state = transfer.from_run(state, config.model.init_from)
       preparation.warn_if_other(config.model.init_from, self.preparation)
-    state = weights.start(state, config, scaling, self.workdir)
+    state = weights.start(state, config, self.preparation, self.workdir)
     self.state = self.devices.replicate(
       state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
     )

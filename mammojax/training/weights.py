@@ -1,7 +1,8 @@
 """Weights of a file at the start of a run, and a run's network in a file.
 
-A run writes `network.json`: what its network is fed and where its first
-weights came from. `packed` needs it and no image.
+A run that starts from a file writes `weights.json`: which arrays came from
+where. An exported file holds the run's `preprocess.json`, so no image is needed
+to use it.
 """
 
 from collections.abc import Mapping
@@ -17,14 +18,14 @@ import numpy as np
 import mammojax
 from mammojax import errors
 from mammojax.models import conventions, embedder, pretrained
-from mammojax.training import networks, transfer
+from mammojax.training import networks, preparation, transfer
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
 
 _LOG = logging.getLogger(__name__)
-RECORD = 'network.json'
-# Fields of config.data that say what an image must be before it is embedded.
-_DATA = ('image_size', 'channels', 'mirror', 'region', 'fit', 'input')
+RECORD = 'weights.json'
+# Fields of config.data that size the network and what is embedded.
+_DATA = ('image_size', 'channels', 'region')
 # Fields of config.model that are paths of this machine.
 _PATHS = ('init_from', 'weights')
 
@@ -70,7 +71,10 @@ def scaling(config: ml_collections.ConfigDict) -> conventions.Scaling | None:
 def _scaling(description, path) -> conventions.Scaling:
   try:
     return conventions.Scaling(
-      **{name: tuple(values) for name, values in description['scaling'].items()}
+      **{
+        name: tuple(values)
+        for name, values in description['preparation']['input'].items()
+      }
     )
   except (AttributeError, KeyError, TypeError) as error:
     raise errors.DataError(
@@ -82,7 +86,7 @@ def _scaling(description, path) -> conventions.Scaling:
 def start(
   state: state_lib.TrainState,
   config: ml_collections.ConfigDict,
-  fed: conventions.Scaling,
+  given: Mapping[str, Any],
   workdir: pathlib.Path,
 ) -> state_lib.TrainState:
   """The state with the weights of `model.weights`, and the record of it.
@@ -90,8 +94,8 @@ def start(
   Args:
     state: before step 0.
     config: the run's.
-    fed: what is done to its input.
-    workdir: where process 0 writes `network.json`.
+    given: preparation.record of the run.
+    workdir: where process 0 writes `weights.json`.
 
   Returns:
     TrainState.
@@ -109,12 +113,13 @@ def start(
     record = loaded.record
     log = _LOG.warning if _is_head_lost(record) else _LOG.info
     log('Weights: %s', loaded.summary())
+    _warn_if_other(record, given)
     state = state.replace(
       params=loaded.variables['params'],
       batch_stats=loaded.variables['batch_stats'],
     )
   if jax.process_index() == 0:
-    _remember(workdir / RECORD, fed, record)
+    _remember(workdir / RECORD, record)
   return state
 
 
@@ -123,20 +128,32 @@ def _is_head_lost(record: Mapping[str, Any]) -> bool:
   return bool(record['names'] == 'mammojax' and record['new'])
 
 
-def _remember(path, fed, record) -> None:
+def _remember(path, record) -> None:
   """Writes the record, or compares it with that of the first start."""
   if path.exists():
-    before = (workdirs.read_json(path).get('weights') or {}).get('sha256')
+    before = workdirs.read_json(path).get('sha256')
     if before != (record or {}).get('sha256'):
       raise errors.UsageError(
         f'model.weights: {record["path"] if record else "no file"!r} is not '
         f'what this run was started with (sha256 {before}). Choose another '
         '--workdir, or give the file it started with.'
       )
-  path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-  workdirs.atomic_write_json(
-    path, {'scaling': fed._asdict(), 'weights': record}
-  )
+  if record:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    workdirs.atomic_write_json(path, record)
+
+
+def _warn_if_other(record, given) -> None:
+  """Warns when images are prepared otherwise than those of the file's run."""
+  saved = record['description'].get('preparation')
+  rows = preparation.differences(saved, given) if saved else []
+  rows = [row for row in rows if not row[0].startswith('input.')]
+  if rows:
+    _LOG.warning(
+      'The network of %s saw images prepared otherwise:\n%s',
+      record['path'],
+      workdirs.table(rows),
+    )
 
 
 def packed(workdir: str | pathlib.Path) -> bytes:
@@ -147,8 +164,8 @@ def packed(workdir: str | pathlib.Path) -> bytes:
 
   Returns:
     The bytes: parameters, running statistics, and a description with the
-    fields of the config that build the network and prepare its images, the
-    scaling of its input, and the step.
+    fields of the config that build the network, the run's `preprocess.json`,
+    and the step.
 
   Raises:
     UsageError: the folder holds no checkpoint.
@@ -158,22 +175,13 @@ def packed(workdir: str | pathlib.Path) -> bytes:
   workdir = pathlib.Path(workdir)
   variables, step = transfer.best(workdir, '--workdir')
   config = workdirs.read_json(workdir / workdirs.CONFIG)
-  if not (workdir / RECORD).exists():
-    raise errors.DataError(
-      f'{workdir / RECORD} does not exist: the run is of an earlier version. '
-      'Give its training command once more; what is trained is kept.'
-    )
-  record = workdirs.read_json(workdir / RECORD)
   model = {k: v for k, v in config['model'].items() if k not in _PATHS}
+  data = {k: v for k, v in config['data'].items() if k in _DATA}
   description = {
     'version': mammojax.__version__,
-    'config': {
-      'model': model,
-      'data': {k: v for k, v in config['data'].items() if k in _DATA},
-    },
-    'scaling': record['scaling'],
+    'config': {'model': model, 'data': data},
+    'preparation': workdirs.read_json(workdir / preparation.FILE),
     'step': step,
-    'started_from': (record['weights'] or {}).get('sha256'),
   }
   return pretrained.save(jax.tree.map(np.asarray, variables), description)
 

@@ -208,6 +208,15 @@ def test_a_bad_field_is_named_before_training(tmp_path, cache, name):
     train.Trainer(tiny.config(cache, **changes), tmp_path / 'run')
 
 
+def test_a_corrected_field_is_taken_in_the_same_workdir(tmp_path, cache):
+  with pytest.raises(errors.UsageError, match="Did you mean 'arcface'"):
+    train.run(
+      tiny.config(cache, loss__name='arcfase', automargin__mode='fixed'),
+      tmp_path,
+    )
+  assert not (tmp_path / 'config.json').exists()
+
+
 def test_bfloat16_trains_and_keeps_float32_parameters(tmp_path, cache):
   config = tiny.config(cache, model__dtype='bfloat16', train__steps=3)
   trainer = train.Trainer(config, tmp_path / 'run')

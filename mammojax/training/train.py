@@ -77,10 +77,20 @@ def run(
   )
   try:
     with signals.StopSignal() as stop:
-      return Trainer(config, workdir).run(stop)
+      return _built(config, workdir, lock).run(stop)
   finally:
     if lock is not None:
       lock.release()
+
+
+def _built(config, workdir, lock) -> 'Trainer':
+  """The run, or the workdir as it was before the error."""
+  try:
+    return Trainer(config, workdir)
+  except errors.MammojaxError:
+    if lock is not None:
+      workdirs.withdraw(workdir)
+    raise
 
 
 def _use_compile_cache(config):

@@ -257,3 +257,17 @@ def prepare(
     lock.release()
     raise
   return lock
+
+
+def withdraw(workdir) -> None:
+  """Takes back the config of a run that never began.
+
+  What was wrong with it is then corrected under the same name. Once there are
+  checkpoints the config stays.
+
+  Args:
+    workdir: the folder of the run.
+  """
+  workdir = pathlib.Path(workdir)
+  if not (workdir / 'checkpoints').exists():
+    (workdir / CONFIG).unlink(missing_ok=True)

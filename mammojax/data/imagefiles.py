@@ -11,6 +11,7 @@ whose own name ends like that is read as that file.
 
 import collections
 from collections.abc import Iterable
+import logging
 import pathlib
 import re
 import threading
@@ -20,6 +21,7 @@ import numpy as np
 from mammojax import errors
 from mammojax.data import luts, readers, stacks
 
+_LOG = logging.getLogger(__name__)
 _INDEXED = re.compile(r'(.+)#(0|[1-9]\d{0,9})')
 # Files of many images that stay open; a train and a test set, and some more.
 _MAX_OPEN = 4
@@ -168,3 +170,55 @@ def _head(target: pathlib.Path, name: str) -> bytes:
       return file.read(_HEAD_BYTES)
   except OSError as error:
     raise errors.DataError(f'{name!r} cannot be read: {error}.') from error
+
+
+def find_store(
+  table: pathlib.Path, root: str, paths: list[str]
+) -> readers.Store:
+  """The images of a table: where it says, or beside it.
+
+  Args:
+    table: its file.
+    root: folder or .zip, absolute or relative to the table's folder; '' is
+      that folder, or, when none of the images is there, the one zip in it that
+      holds some.
+    paths: of the images.
+
+  Returns:
+    The open store.
+
+  Raises:
+    DataError: no such root, or several zips that fit.
+  """
+  if root:
+    return readers.open_store(table.parent / root)
+  folder = readers.open_store(table.parent)
+  if any(_is_there(folder, path) for path in paths):
+    return folder
+  fitting = []
+  for archive in sorted(table.parent.glob('*.zip')):
+    store = readers.open_store(archive)
+    if any(_is_there(store, path) for path in paths):
+      fitting.append(store)
+    else:
+      store.close()
+  if len(fitting) > 1:
+    names = ', '.join(repr(store.root.name) for store in fitting)
+    for store in fitting:
+      store.close()
+    raise errors.DataError(
+      f'Several archives beside {str(table)!r} hold images of it: {names}.'
+      ' Name one as the root, for example data.root=images.zip.'
+    )
+  if not fitting:
+    return folder
+  _LOG.info('Images are read from %s beside the table.', fitting[0].root)
+  return fitting[0]
+
+
+def _is_there(store: readers.Store, path: str) -> bool:
+  """Whether a file is there; a refused path is not, and is reported later."""
+  try:
+    return ImageFiles(store).exists(path)
+  except errors.DataError:
+    return False

@@ -20,7 +20,6 @@ The frame has a RangeIndex and these columns; text that the file lacks is ''.
 
 from collections.abc import Callable, Mapping, Sequence
 import difflib
-import logging
 import math
 import os
 import pathlib
@@ -29,8 +28,6 @@ import pandas as pd
 
 from mammojax import errors
 from mammojax.data import checks, headers, imagefiles, readers, records, splits
-
-_LOG = logging.getLogger(__name__)
 
 REQUIRED = ('path', 'subject')
 OPTIONAL = (
@@ -148,7 +145,7 @@ def examine(
   return examine_records(
     records.read(table),
     f'The table {str(table)!r}',
-    lambda paths: _find_store(table, root, paths),
+    lambda paths: imagefiles.find_store(table, root, paths),
     columns=columns,
     needs_split=needs_split,
     key=key,
@@ -267,41 +264,3 @@ def _months(text: str) -> float | None:
   except ValueError:
     return None
   return value if math.isfinite(value) else None
-
-
-def _find_store(
-  table: pathlib.Path, root: str, paths: list[str]
-) -> readers.Store:
-  """The root that was named, or the folder, or the one zip that fits."""
-  if root:
-    return readers.open_store(table.parent / root)
-  folder = readers.open_store(table.parent)
-  if any(_is_there(folder, path) for path in paths):
-    return folder
-  fitting = []
-  for archive in sorted(table.parent.glob('*.zip')):
-    store = readers.open_store(archive)
-    if any(_is_there(store, path) for path in paths):
-      fitting.append(store)
-    else:
-      store.close()
-  if len(fitting) > 1:
-    names = ', '.join(repr(store.root.name) for store in fitting)
-    for store in fitting:
-      store.close()
-    raise errors.DataError(
-      f'Several archives beside {str(table)!r} hold images of it: {names}.'
-      ' Name one as the root, for example data.root=images.zip.'
-    )
-  if not fitting:
-    return folder
-  _LOG.info('Images are read from %s beside the table.', fitting[0].root)
-  return fitting[0]
-
-
-def _is_there(store: readers.Store, path: str) -> bool:
-  """Whether a file is there; a refused path is not, and is reported later."""
-  try:
-    return imagefiles.ImageFiles(store).exists(path)
-  except errors.DataError:
-    return False

@@ -282,7 +282,7 @@ def test_two_steps_of_a_pair_network(rng):
     ({'model__hidden': (4, 0)}, r'hidden\[1\] must be at least 1'),
     ({'model__dropout': 1.0}, r'dropout must be in \[0, 1\)'),
     ({'model__name': 'patch_net', 'model__flatten': True}, 'unrolls its map'),
-    ({'model__dtype': 'float64'}, "mean 'float32'"),
+    ({'model__dtype': 'flot32'}, "mean 'float32'"),
   ],
 )
 def test_what_does_not_fit_is_refused(fields, message):

@@ -7,7 +7,13 @@ import pytest
 
 from configs import base
 from mammojax import errors, relations
-from mammojax.training import loss_names, margins, objectives, trained_losses
+from mammojax.training import (
+  factory,
+  loss_names,
+  margins,
+  objectives,
+  trained_losses,
+)
 
 NUM_CLASSES, DIM = 4, 6
 LABELS = np.array([0, 0, 1, 1, 2, 3, 2, 0], np.int32)
@@ -32,7 +38,7 @@ def config_of(name, **changes):
 
 def given_of(config, objective, labels=LABELS, **changes):
   """What the training step would give the loss at step 0."""
-  course, held = objectives.states(config)
+  course, held = factory.course_and_memory(config)
   key = jax.random.key(0)
   found = objectives.Given(
     relations.Relation(
@@ -161,7 +167,7 @@ def test_a_curriculum_scores_the_first_loss_and_then_the_other(rng):
     'semihard', automargin__mode='fixed', curriculum__switch='step'
   )
   config.curriculum.then = 'batch_hard'
-  course, _ = objectives.states(config)
+  course, _ = factory.course_and_memory(config)
   hard = course.__class__(**{**vars(course), 'hard': jnp.asarray(True)})
   alone = {
     name: score(config_of(name, automargin__mode='fixed'), x)[0]
@@ -221,6 +227,7 @@ def test_a_penalty_adds_the_length_of_embeddings(rng):
     ('arcface', {'loss__name': 'arcfase'}, "Did you mean 'arcface'"),
     ('arcface', {'automargin__mode': 'ema'}, "automargin.mode='fixed'"),
     ('arcface', {'memory__size': 8}, 'memory.size=0'),
+    ('triplet', {'memory__size': 8, 'sampler__relate': 'drawn'}, 'one tuple'),
     ('supcon', {'loss__penalty': 'squared'}, "Did you mean 'squared_norm'"),
     ('triplet', {'loss__selection': 'semi'}, 'semihard_region'),
     ('adatriplet', {'loss__distance': 'euclidean'}, 'cosine'),

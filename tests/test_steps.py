@@ -10,7 +10,7 @@ import pytest
 
 from mammojax import augment, automargin
 from mammojax.models import embedder
-from mammojax.training import margins, objectives, parallel, steps
+from mammojax.training import factory, margins, objectives, parallel, steps
 from mammojax.training import state as state_lib
 from tests import tiny
 
@@ -39,7 +39,7 @@ def one_update(config, data, num_devices, transform):
   )
   devices = parallel.Parallel(transform, num_devices)
   objective = objectives.build(config)
-  course, held = objectives.states(config)
+  course, held = factory.course_and_memory(config)
   state = state_lib.create(
     build(axis_name=None),
     optax.sgd(1.0),

@@ -1,6 +1,8 @@
-"""From a config to the augmentation and the micro-batch it names."""
+"""From a config to what a step needs besides network, loss and margins."""
 
-from mammojax import augment, errors
+import ml_collections
+
+from mammojax import augment, curriculum, errors, memory
 from mammojax.training import sampling
 
 
@@ -30,3 +32,25 @@ def micro_batch(config, *, num_devices: int) -> int:
       f'each of {num_devices} devices has of a batch of {batch}, got {size}.'
     )
   return size
+
+
+def course_and_memory(
+  config: ml_collections.ConfigDict,
+) -> tuple[curriculum.CurriculumState | None, memory.MemoryState | None]:
+  """Curriculum and memory before step 0, None where they are off.
+
+  Raises:
+    UsageError: an unknown name, or a number out of its range.
+  """
+  course = config.curriculum.to_dict()
+  course.pop('then')
+  held = None
+  if config.memory.size:
+    held = memory.init(
+      config.memory.size,
+      config.model.embedding_dim,
+      warmup_steps=config.memory.warmup_steps,
+    )
+  if course['switch'] == 'off':
+    return None, held
+  return curriculum.init(**course), held

@@ -24,7 +24,7 @@ from mammojax import (
   memory,
   relations,
 )
-from mammojax.training import loss_names, margins
+from mammojax.training import factory, loss_names, margins
 
 
 class Given(NamedTuple):
@@ -98,6 +98,11 @@ def build(config: ml_collections.ConfigDict) -> Objective:
     raise errors.UsageError(
       f'loss.name={config.loss.name} compares rows with classes or with their '
       'partner, so a memory adds nothing: set memory.size=0.'
+    )
+  if config.memory.size and config.sampler.relate == 'drawn':
+    raise errors.UsageError(
+      "sampler.relate='drawn' compares the rows of one tuple, none of which is "
+      "in a memory: set memory.size=0 or sampler.relate='all'."
     )
   score = _score(config, config.loss.name, chosen)
   if config.curriculum.switch != 'off':
@@ -254,31 +259,9 @@ def _init(config, chosen):
   return init
 
 
-def states(
-  config: ml_collections.ConfigDict,
-) -> tuple[curriculum.CurriculumState | None, memory.MemoryState | None]:
-  """Curriculum and memory before step 0, None where they are off.
-
-  Raises:
-    UsageError: an unknown name, or a number out of its range.
-  """
-  course = config.curriculum.to_dict()
-  course.pop('then')
-  held = None
-  if config.memory.size:
-    held = memory.init(
-      config.memory.size,
-      config.model.embedding_dim,
-      warmup_steps=config.memory.warmup_steps,
-    )
-  if course['switch'] == 'off':
-    return None, held
-  return curriculum.init(**course), held
-
-
 def _try(config, objective):
   """Traces the objective on four rows: names and numbers fail here."""
-  course, held = states(config)
+  course, held = factory.course_and_memory(config)
 
   def attempt(embeddings, label, key):
     given = Given(

@@ -135,7 +135,7 @@ class Trainer:
     )
     image_shape = (self.images.image_size,) * 2 + (self.images.channels,)
     networks.check_length(build(axis_name=None), config, image_shape)
-    course, held = objectives.states(config)
+    course, held = factory.course_and_memory(config)
     labels = self.images.frame[config.sampler.label].iloc[self.rows]
     # Parameters are made outside the device transform, where no axis exists.
     state = state_lib.create(

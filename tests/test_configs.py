@@ -9,10 +9,12 @@ import pytest
 from configs import base
 from mammojax.training import factory, networks, objectives, optimizers
 
+FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
+# Tables of published numbers are no config.
 NAMES = sorted(
-  path.stem
-  for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('*.py')
-  if path.stem != '__init__'
+  '.'.join(path.relative_to(FOLDER).with_suffix('').parts)
+  for path in FOLDER.rglob('*.py')
+  if path.stem not in ('__init__', 'published')
 )
 
 
@@ -30,7 +32,8 @@ def flat(config, prefix=''):
 def test_config_has_the_fields_and_types_of_base(name):
   module = importlib.import_module(f'configs.{name}')
   assert flat(module.get_config()) == flat(base.get_config())
-  assert name in ('base',) or f'configs/{name}.py' in module.__doc__
+  path = f'configs/{name.replace(".", "/")}.py'
+  assert name in ('base',) or path in module.__doc__
 
 
 @pytest.mark.parametrize('name', NAMES)

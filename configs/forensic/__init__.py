@@ -1,0 +1,1 @@
+"""Matching a subject seen again: phantoms, OAI and NIH ChestX-ray14."""

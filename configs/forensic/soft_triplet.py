@@ -1,0 +1,14 @@
+"""SoftTriplet on phantom mammograms, five centres a subject.
+
+python main.py --config=configs/forensic/soft_triplet.py
+The size of the main job: 1,500 steps of 64 images of 96 px.
+"""
+
+from configs import base
+
+
+def get_config():
+  config = base.get_config()
+  config.loss.name = 'soft_triplet'
+  config.automargin.mode = 'fixed'
+  return config

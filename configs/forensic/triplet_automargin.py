@@ -1,0 +1,13 @@
+"""Triplet loss whose margin AutoMargin moves, on phantom mammograms.
+
+python main.py --config=configs/forensic/triplet_automargin.py
+The size of the main job: 1,500 steps of 64 images of 96 px.
+"""
+
+from configs import base
+
+
+def get_config():
+  config = base.get_config()
+  config.loss.name = 'triplet'
+  return config

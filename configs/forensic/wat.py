@@ -1,0 +1,14 @@
+"""Weakly adaptive triplets (WAT) on phantom mammograms.
+
+python main.py --config=configs/forensic/wat.py
+The size of the main job: 1,500 steps of 64 images of 96 px.
+"""
+
+from configs import base
+
+
+def get_config():
+  config = base.get_config()
+  config.loss.name = 'wat'
+  config.automargin.mode = 'fixed'
+  return config

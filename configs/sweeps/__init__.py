@@ -1,0 +1,1 @@
+"""Experiments of many runs: a config, and `get_sweep` with its rows."""

@@ -243,19 +243,22 @@ def scan(
     O(n m d) in three products; memory O(block m).
   """
   anchors = jax.lax.stop_gradient(of.anchors)
-  gallery = jax.lax.stop_gradient(of.gallery)
+  gallery = numerics.vary_like(jax.lax.stop_gradient(of.gallery).T, anchors)
   anchor_extras, gallery_extras = jax.lax.stop_gradient(extras)
   rows = (anchors, of.anchor_relation, of.anchor_row, anchor_extras)
   blocks = jax.tree.map(functools.partial(_split, block=block), rows)
+  columns = jnp.swapaxes(blocks[0], 1, 2)
 
   def visit(gallery_grads, block_rows):
-    x, relation, row, extra = block_rows
+    (x, relation, row, extra), x_columns = block_rows
     positive, negative = relations.masks(
       relation, of.gallery_relation, anchor_row=row
     )
-    dist, pull_back = jax.vjp(
-      lambda a, g: distances.between(a, g, of.distance), x, gallery
-    )
+
+    def compare(a, g):
+      return distances.between_columns(a, x_columns, g, of.distance)
+
+    dist, pull_back = jax.vjp(compare, x, gallery)
     weights, values, sums = weigh_fn(
       dist, positive, negative, (extra, gallery_extras)
     )
@@ -268,14 +271,14 @@ def scan(
 
   zeros = numerics.vary_like((jnp.zeros_like(gallery),) * num_terms, anchors)
   gallery_grads, (anchor_grads, values, sums) = jax.lax.scan(
-    visit, zeros, blocks
+    visit, zeros, (blocks, columns)
   )
   values, sums = jax.tree.map(lambda leaf: jnp.sum(leaf, 0), (values, sums))
   num_rows = anchors.shape[0]
   terms = tuple(
     value
     + _linear(of.anchors, grad.reshape(-1, grad.shape[-1])[:num_rows])
-    + _linear(of.gallery, gallery_grad)
+    + _linear(of.gallery, gallery_grad.T)
     for value, grad, gallery_grad in zip(
       values, anchor_grads, gallery_grads, strict=True
     )

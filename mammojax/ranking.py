@@ -17,7 +17,7 @@ from mammojax import errors, numerics, sorting
 # Up to here the loop is the faster way on the CPU.
 LOOP_LIMIT = 16
 # Positives that the loop compares with in one pass over the distances.
-AT_ONCE = 4
+AT_ONCE = 3
 METHODS = ('auto', 'loop', 'network', 'sort')
 
 
@@ -108,7 +108,7 @@ def _counts(dist, positive, negative, shift, method, bounds):
 
 def most_positives(positive: jax.Array) -> jax.Array:
   """Positives of the fullest row, int32[]."""
-  return jnp.max(jnp.sum(positive, axis=1, dtype=jnp.int32), initial=0)
+  return jnp.max(numerics.count_rows(positive), initial=0)
 
 
 def _by_either_sort(ways, *operands):
@@ -141,8 +141,8 @@ def _by_loop(dist, positive, negative, shift, bounds):
         for k in range(AT_ONCE)
       ]
       per_negative = sum(each.astype(jnp.int32) for each in below)
-      per_positive = jnp.stack(
-        [jnp.sum(each, axis=1, dtype=jnp.int32) for each in below], axis=1
+      per_positive = jnp.concatenate(
+        [numerics.count_rows(each) for each in below], axis=1
       )
       return (
         (so_far + per_negative)
@@ -171,10 +171,14 @@ def next_column(where, last):
   Returns:
     int32[n, 1], m where there is no more.
   """
-  # A minimum over numbers, since the CPU searches a row of truths slowly.
+  # A minimum over numbers, since the CPU searches a row of truths slowly, and
+  # floating ones while they are exact, as in `numerics.count_rows`.
+  size = where.shape[1]
+  dtype = jnp.float32 if size < 2**24 else jnp.int32
   columns = jax.lax.broadcasted_iota(jnp.int32, where.shape, 1)
-  candidates = jnp.where(where & (columns > last), columns, where.shape[1])
-  return jnp.min(candidates, axis=1, keepdims=True, initial=where.shape[1])
+  candidates = jnp.where(where & (columns > last), columns, size).astype(dtype)
+  found = jnp.min(candidates, axis=1, keepdims=True, initial=size)
+  return found.astype(jnp.int32)
 
 
 def at(dist, column):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mammojax import ranking
+from mammojax import numerics, ranking
 
 
 class Selection(NamedTuple):
@@ -44,8 +44,8 @@ def batch_all(dist, positive, negative, margin) -> Selection:
   Returns:
     Selection.
   """
-  num_positives = jnp.sum(positive, axis=1, keepdims=True, dtype=jnp.int32)
-  num_negatives = jnp.sum(negative, axis=1, keepdims=True, dtype=jnp.int32)
+  num_positives = numerics.count_rows(positive)
+  num_negatives = numerics.count_rows(negative)
   selected = jnp.where(
     positive, num_negatives, jnp.where(negative, num_positives, 0)
   )

@@ -255,19 +255,17 @@ def scan(
       relation, of.gallery_relation, anchor_row=row
     )
 
-    def compare(a, g):
-      return distances.between_columns(a, x_columns, g, of.distance)
-
-    dist, pull_back = jax.vjp(compare, x, gallery)
+    compare_fn = functools.partial(distances.between_columns, name=of.distance)
+    dist, pull_back = jax.vjp(compare_fn, x, x_columns, gallery)
     weights, values, sums = weigh_fn(
       dist, positive, negative, (extra, gallery_extras)
     )
     grads = [pull_back(weight) for weight in weights]
     gallery_grads = tuple(
       total + grad
-      for total, (_, grad) in zip(gallery_grads, grads, strict=True)
+      for total, (_, _, grad) in zip(gallery_grads, grads, strict=True)
     )
-    return gallery_grads, (tuple(grad for grad, _ in grads), values, sums)
+    return gallery_grads, (tuple(grad for grad, _, _ in grads), values, sums)
 
   zeros = numerics.vary_like((jnp.zeros_like(gallery),) * num_terms, anchors)
   gallery_grads, (anchor_grads, values, sums) = jax.lax.scan(

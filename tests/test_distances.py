@@ -46,6 +46,23 @@ def test_gradients_by_both_arguments_equal_the_hand_derivation(name, rng):
 
 
 @pytest.mark.parametrize('name', reference.DISTANCES)
+def test_columns_have_the_distances_and_gradients_of_rows(name, rng):
+  x, y = _vectors(rng)
+  weights = rng.normal(size=(7, 5)).astype(np.float32)
+
+  def function(x, y):
+    x, y = distances.prepare(x, name), distances.prepare(y, name)
+    dist = distances.between_columns(x, x.T, y.T, name)
+    return jnp.sum(weights * dist), dist
+
+  got, dist = jax.jit(jax.grad(function, argnums=(0, 1), has_aux=True))(x, y)
+  np.testing.assert_allclose(dist, reference.distances(x, y, name), rtol=2e-5)
+  want = reference.pull_back(x, y, weights.astype(np.float64), name)
+  for one, other in zip(got, want, strict=True):
+    np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(other).max())
+
+
+@pytest.mark.parametrize('name', reference.DISTANCES)
 def test_reference_derivatives_are_those_of_the_reference_values(name, rng):
   x, y = _vectors(rng, 3, 4, 5)
   weights = rng.normal(size=(3, 4))

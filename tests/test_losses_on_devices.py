@@ -170,3 +170,43 @@ def test_without_items_a_row_is_still_not_its_own_positive_on_devices():
   want, _, want_grad = _run(SHARDED['all'], 'one', label)
   np.testing.assert_allclose(value, want, rtol=1e-6)
   np.testing.assert_allclose(grad, want_grad, rtol=0, atol=1e-6)
+
+
+def test_a_gallery_of_its_own_equals_the_loop_on_devices(rng):
+  x = rng.normal(size=(2 * DEVICES, 5)).astype(np.float32)
+  others = rng.normal(size=(11, 5)).astype(np.float32)
+  label = (np.arange(len(x)) % 3).astype(np.int32)
+  other_label = (np.arange(len(others)) % 4).astype(np.int32)
+  # Images 3 to 6 are on both sides, so they are no pairs.
+  item = np.arange(len(x), dtype=np.int32)
+  other_item = np.arange(3, 3 + len(others), dtype=np.int32)
+  other_item[4:] += 100
+
+  def function(x, others, label, item):
+    return losses.batch_all_triplet(
+      x,
+      relations.Relation(label, item=item),
+      margin=0.2,
+      distance='euclidean',
+      gallery=(others, relations.Relation(other_label, item=other_item)),
+      axis_name='data',
+    )
+
+  mesh = jax.make_mesh((DEVICES,), ('data',), axis_types=(AxisType.Auto,))
+  rows = PartitionSpec('data')
+  sharded = jax.shard_map(
+    function,
+    mesh=mesh,
+    in_specs=(rows, PartitionSpec(), rows, rows),
+    out_specs=PartitionSpec(),
+  )
+  value, grads = jax.jit(jax.value_and_grad(sharded, (0, 1)))(
+    x, others, label, item
+  )
+  masks = reference.masks(label, other_label, item, other_item)
+  dist = reference.distances(x, others, 'euclidean')
+  want, weights = reference.batch_all_triplet(dist, *masks, 0.2)[:2]
+  np.testing.assert_allclose(value, want, rtol=2e-5)
+  wanted = reference.pull_back(x, others, weights, 'euclidean')
+  for got, wanted_grad in zip(grads, wanted, strict=True):
+    _assert_close(got, wanted_grad)

@@ -184,3 +184,19 @@ def test_unknown_names_are_answered_with_the_nearest():
     losses.batch_all_triplet(x, label, margin=0.2, selection='seminard_region')
   with pytest.raises(errors.UsageError, match="'cosine'"):
     losses.batch_all_triplet(x, label, margin=0.2, distance='cosin')
+
+
+def test_forward_derivatives_are_those_of_the_gradient(rng):
+  batch = BATCHES['unbalanced']
+  direction = rng.normal(size=batch['x'].shape).astype(np.float32)
+
+  def function(x):
+    return losses.batch_all_triplet(x, relation_of(batch), margin=MARGIN)
+
+  _, slope = jax.jit(lambda x: jax.jvp(function, (x,), (direction,)))(
+    batch['x']
+  )
+  dist = reference.distances(batch['x'], batch['x'])
+  weights = reference.batch_all_triplet(dist, *masks_of(batch), MARGIN)[1]
+  want = np.vdot(reference.gradient(batch['x'], weights), direction)
+  np.testing.assert_allclose(slope, want, rtol=1e-4)

@@ -14,6 +14,8 @@ Source: Davison & Hinkley 1997, Bootstrap Methods and their Application,
 section 3.8 (resampling clusters), and section 5.3 (percentile interval).
 """
 
+from collections.abc import Callable, Iterator, Mapping
+
 import numpy as np
 
 from mammojax import errors
@@ -32,24 +34,32 @@ def _per_subject(
   return np.bincount(code, values[used]), np.bincount(code).astype(np.float64)
 
 
-def _draw_means(
-  sums: np.ndarray, counts: np.ndarray, draws: int, seed: int
-) -> np.ndarray:
-  """float64[draws], the mean of each resample of the subjects."""
+def _weights(
+  num: int, draws: int, seed: int, width: int
+) -> Iterator[np.ndarray]:
+  """float64[b, num], how often each subject was drawn, up to `draws` rows.
+
+  A block is so small that b times `width` stays below _CELLS.
+  """
   rng = np.random.default_rng(seed)
-  num = len(sums)
-  both = np.stack([sums, counts], axis=1)
-  step = max(1, _CELLS // num)
-  means = np.empty(draws)
+  step = max(1, _CELLS // width)
   for start in range(0, draws, step):
     size = min(step, draws - start)
     # Counting uniform draws is a multinomial weight for each subject.
     picks = rng.integers(0, num, size=(size, num))
     picks += num * np.arange(size)[:, None]
     weight = np.bincount(picks.reshape(-1), minlength=size * num)
-    total = weight.reshape(size, num).astype(np.float64) @ both
-    means[start : start + size] = total[:, 0] / total[:, 1]
-  return means
+    yield weight.reshape(size, num).astype(np.float64)
+
+
+def _draw_means(
+  sums: np.ndarray, counts: np.ndarray, draws: int, seed: int
+) -> np.ndarray:
+  """float64[draws], the mean of each resample of the subjects."""
+  both = np.stack([sums, counts], axis=1)
+  blocks = _weights(len(sums), draws, seed, len(sums))
+  total = np.concatenate([weight @ both for weight in blocks])
+  return total[:, 0] / total[:, 1]
 
 
 def _check(values: np.ndarray, subjects: np.ndarray, draws: int, level: float):
@@ -153,3 +163,53 @@ def paired_difference(
   if np.isinf(a).any() or np.isinf(b).any():
     raise errors.DataError('a or b holds an infinite value.')
   return interval(a - b, subjects, draws=draws, level=level, seed=seed)
+
+
+def ends(
+  statistics: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+  subjects: np.ndarray,
+  *,
+  draws: int = 2000,
+  level: float = 0.95,
+  seed: int = 0,
+) -> dict[str, tuple[float | None, float | None, int]]:
+  """Percentile intervals of statistics that are no means.
+
+  Args:
+    statistics: float64[b, n], how often each of the n images was drawn, to
+      name -> float64[b]; NaN where a resample has no such statistic.
+    subjects: int or str [n], whose image each is.
+    draws: resamples.
+    level: share of the resamples inside an interval.
+    seed: of the resamples.
+
+  Returns:
+    name -> (low, high, resamples that have the statistic). The ends are those
+    of the resamples that have it; None when none has, or with fewer than two
+    subjects, see `interval`.
+
+  Raises:
+    UsageError: wrong draws or level, or subjects that are not [n].
+  """
+  subjects = np.asarray(subjects)
+  _check(np.zeros(len(subjects)), subjects, draws, level)
+  _, code = np.unique(subjects, return_inverse=True)
+  num = int(code.max()) + 1 if len(code) else 0
+  if num < 2:
+    return {
+      name: (None, None, 0) for name in statistics(np.ones((1, len(code))))
+    }
+  blocks = [
+    statistics(weight[:, code.reshape(-1)])
+    for weight in _weights(num, draws, seed, max(num, len(code)))
+  ]
+  tail = 50.0 * (1.0 - level)
+  found: dict[str, tuple[float | None, float | None, int]] = {}
+  for name in blocks[0]:
+    values = np.concatenate([block[name] for block in blocks])
+    values = values[~np.isnan(values)]
+    low = high = None
+    if len(values):
+      low, high = map(float, np.percentile(values, [tail, 100.0 - tail]))
+    found[name] = (low, high, len(values))
+  return found

@@ -1,7 +1,7 @@
 """Losses over a batch beside pytorch-metric-learning and the bare products.
 
-Loss and gradient, 128 columns, cosine, margin 0.2. The floor is what no method
-avoids: the product of all pairs and the two of its gradient.
+Loss and gradient, 128 columns, cosine, margin 0.2. The floor is three bare
+products: that of all pairs, and the two of its gradient by both sides.
 """
 
 from collections.abc import Callable
@@ -94,8 +94,8 @@ def sections() -> list[str]:
   """Lines of the page: the table, growth, and AdaTriplet beside batch-all."""
   lines = [
     '## Losses',
-    'Loss and gradient, 128 columns, cosine, margin 0.2. *Floor*: the three '
-    'matrix products that no method avoids. *Peer*: '
+    'Loss and gradient, 128 columns, cosine, margin 0.2. *Floor*: three bare '
+    'matrix products of the batch. *Peer*: '
     f'{peers.describe()}. *Temporary* is what the compiled program allots.',
     '',
     '| loss | batch | ours | peer | times faster | floors | temporary |',

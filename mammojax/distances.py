@@ -73,6 +73,8 @@ DISTANCES = {
   'manhattan': (_widen, _manhattan),
   'snr': (_center, _snr),
 }
+# d(x, y) is not d(y, x).
+ASYMMETRIC = ('snr',)
 
 
 def _look_up(name):

@@ -138,7 +138,7 @@ def per_anchor(row_fn: Callable[..., jax.Array], of: Batch) -> jax.Array:
     Array [n], without gradient. Time O(n m), memory O(block m).
   """
   rows = (of.anchor_relation, of.anchor_row)
-  blocks = jax.tree.map(functools.partial(_split, block=BLOCK), rows)
+  blocks = jax.tree.map(functools.partial(split, block=BLOCK), rows)
   values = jax.lax.map(
     lambda block: row_fn(
       *relations.masks(block[0], of.gallery_relation, anchor_row=block[1])
@@ -177,7 +177,7 @@ def rows(
   anchor_extras, gallery_extras = extras
   num_rows = of.anchors.shape[0]
   per_row = (of.anchors, of.anchor_relation, of.anchor_row, anchor_extras)
-  blocks = jax.tree.map(functools.partial(_split, block=block), per_row)
+  blocks = jax.tree.map(functools.partial(split, block=block), per_row)
 
   @jax.checkpoint
   def visit(block_rows):
@@ -246,7 +246,7 @@ def scan(
   gallery = numerics.vary_like(jax.lax.stop_gradient(of.gallery).T, anchors)
   anchor_extras, gallery_extras = jax.lax.stop_gradient(extras)
   rows = (anchors, of.anchor_relation, of.anchor_row, anchor_extras)
-  blocks = jax.tree.map(functools.partial(_split, block=block), rows)
+  blocks = jax.tree.map(functools.partial(split, block=block), rows)
   columns = jnp.swapaxes(blocks[0], 1, 2)
 
   def visit(gallery_grads, block_rows):
@@ -275,8 +275,8 @@ def scan(
   num_rows = anchors.shape[0]
   terms = tuple(
     value
-    + _linear(of.anchors, grad.reshape(-1, grad.shape[-1])[:num_rows])
-    + _linear(of.gallery, gallery_grad.T)
+    + only_gradient(of.anchors, grad.reshape(-1, grad.shape[-1])[:num_rows])
+    + only_gradient(of.gallery, gallery_grad.T)
     for value, grad, gallery_grad in zip(
       values, anchor_grads, gallery_grads, strict=True
     )
@@ -284,7 +284,7 @@ def scan(
   return of.total(terms), of.total(sums)
 
 
-def _split(leaf, block):
+def split(leaf, block):
   """[n, ...] -> [blocks, block, ...]; padding rows are zero, so not valid."""
   if not isinstance(block, numbers.Integral) or block < 1:
     raise errors.UsageError(f'block must be an int above 0, got {block!r}.')
@@ -294,6 +294,6 @@ def _split(leaf, block):
   return jnp.pad(leaf, padding).reshape((-1, block) + leaf.shape[1:])
 
 
-def _linear(x, grad):
+def only_gradient(x, grad):
   """0 in value, `grad` in gradient."""
   return jnp.sum(grad * (x - jax.lax.stop_gradient(x)))

@@ -137,22 +137,46 @@ def masks(
   anchor, gallery = (
     fill(as_relation(side, jnp.size(side.label))) for side in (anchor, gallery)
   )
-  exists = anchor.valid[:, None] & gallery.valid[None, :]
-  is_same_label = anchor.label[:, None] == gallery.label[None, :]
-  is_self = anchor.item[:, None] == gallery.item[None, :]
+  if anchor_row is None:
+    anchor_row = jnp.arange(anchor.label.shape[0], dtype=jnp.int32)
+  columns = jnp.arange(gallery.label.shape[0], dtype=jnp.int32)
+  return paired(
+    jax.tree.map(lambda leaf: leaf[:, None], anchor),
+    jax.tree.map(lambda leaf: leaf[None, :], gallery),
+    anchor_row[:, None] == columns[None, :],
+  )
+
+
+def paired(
+  anchor: Relation, other: Relation, is_same_row: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """What row i of one relation is to row i of the other.
+
+  Args:
+    anchor: filled in; both rules are read from it.
+    other: filled in, of a shape that broadcasts with the anchors'.
+    is_same_row: bool[n], the two are one row of one batch; matters only for
+      same_item='positive'.
+
+  Returns:
+    (positive, negative), bool[n] each.
+
+  Raises:
+    ValueError: a rule without the ids it needs.
+  """
+  exists = jnp.logical_and(anchor.valid, other.valid)
+  is_same_label = anchor.label == other.label
   if anchor.same_item == 'positive':
-    if anchor_row is None:
-      anchor_row = jnp.arange(anchor.label.shape[0], dtype=jnp.int32)
-    columns = jnp.arange(gallery.label.shape[0], dtype=jnp.int32)
-    is_self = anchor_row[:, None] == columns[None, :]
-  exists &= ~is_self
+    exists &= ~is_same_row
+  else:
+    exists &= anchor.item != other.item
   if anchor.same_group != 'kept':
-    if anchor.group is None or gallery.group is None:
+    if anchor.group is None or other.group is None:
       raise ValueError(
         f'same_group={anchor.same_group!r} needs a group for anchors and '
         'gallery.'
       )
-    is_same_group = anchor.group[:, None] == gallery.group[None, :]
+    is_same_group = anchor.group == other.group
     exists &= is_same_group == (anchor.same_group == 'only')
   return exists & is_same_label, exists & ~is_same_label
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from mammojax import mining, numerics, pairs
-from mammojax.losses import checks, triplet
+from mammojax.losses import checks, mutual, triplet
 
 FORMS = ('paper', 'code')
 REDUCTIONS = ('mean', 'sum')
@@ -75,16 +75,33 @@ def adatriplet(
     if stats:
       sums |= triplet.batch_sums(dist, positive, negative, extras)
     more = negative_term(dist, negative, chosen, extras, beta)
-    more_weights, more_value, sums['above_beta'] = more
+    more_weights, more_value, above_beta = more
+    if form == 'code':
+      sums['above_beta'] = above_beta
     return _combine(
       form, weights, value, negative_weight, more_weights, more_value, sums
     )
 
-  wants_pairs = stats or form == 'code'
-  extras = triplet.positives_exist(of) if wants_pairs else triplet.no_extras(of)
-  terms, sums = pairs.scan(
-    weigh, of, extras, num_terms={'paper': 1, 'code': 2}[form], block=block
-  )
+  def by_rows(of):
+    wants_pairs = stats or form == 'code'
+    extras = (
+      triplet.positives_exist(of) if wants_pairs else triplet.no_extras(of)
+    )
+    return pairs.scan(
+      weigh, of, extras, num_terms={'paper': 1, 'code': 2}[form], block=block
+    )
+
+  if form == 'paper' and selection == 'all' and mutual.serves(of):
+    terms, sums = mutual.scan(
+      of,
+      margin,
+      by_rows,
+      ceiling=(1.0 - beta, negative_weight),
+      stats=stats,
+      block=block,
+    )
+  else:
+    terms, sums = by_rows(of)
   if reduction == 'sum':
     loss = sum(terms)
   elif form == 'paper':

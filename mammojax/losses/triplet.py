@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mammojax import mining, numerics, pairs
-from mammojax.losses import checks
+from mammojax.losses import checks, mutual
 
 REDUCTIONS = ('mean', 'mean_active', 'mean_pairs', 'sum')
 
@@ -99,8 +99,14 @@ def batch_all_triplet(
       sums |= batch_sums(dist, positive, negative, extras)
     return (weights,), (value,), sums
 
-  has_positive = positives_exist(of) if stats else no_extras(of)
-  (total,), sums = pairs.scan(weigh, of, has_positive, block=block)
+  def by_rows(of):
+    has_positive = positives_exist(of) if stats else no_extras(of)
+    return pairs.scan(weigh, of, has_positive, block=block)
+
+  if selection == 'all' and mutual.serves(of):
+    (total,), sums = mutual.scan(of, margin, by_rows, stats=stats, block=block)
+  else:
+    (total,), sums = by_rows(of)
   loss = numerics.divide(total, denominator(sums, reduction))
   return (loss, as_stats(sums)) if stats else loss
 
@@ -200,12 +206,7 @@ def batch_sums(dist, positive, negative, extras):
   sum_p = jnp.sum(jnp.where(positive, dist, 0.0), axis=1)
   sum_n = jnp.sum(jnp.where(negative, dist, 0.0), axis=1)
   pair_weight = unordered_weights(negative, extras)
-
-  return {
-    'triplets': jnp.sum(num_p * num_n),
-    'anchors': jnp.sum((num_p * num_n > 0).astype(jnp.float32)),
-    'gap': jnp.sum(num_p * sum_n - num_n * sum_p),
-    'an': jnp.sum(num_p * (num_n - sum_n)),
+  return mutual.closed_form(num_p, num_n, sum_p, sum_n) | {
     'pairs': jnp.sum(pair_weight),
     'an_pairs': jnp.sum(pair_weight * (1.0 - dist)),
   }

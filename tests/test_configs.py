@@ -10,11 +10,10 @@ from configs import base
 from mammojax.training import factory, networks, objectives, optimizers
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
-# Tables of published numbers are no config.
 NAMES = sorted(
   '.'.join(path.relative_to(FOLDER).with_suffix('').parts)
   for path in FOLDER.rglob('*.py')
-  if path.stem not in ('__init__', 'published')
+  if path.stem != '__init__'
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 # name -> what it does.
 REGISTRY: Mapping[str, str] = {
   'train': 'Train, evaluate on the test split, and write the report.',
+  'sweep': 'Train rows of settings with several seeds, and write their table.',
   'report': 'Write report.html and figures/ of a finished run again.',
   'export': "Write the network of a run's best checkpoint as safetensors.",
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',

@@ -1,0 +1,259 @@
+"""A sweep as sweep.json, sweep.md, sweep.csv and the figure of its years.
+
+    sweeps.write('runs/table1a', record)
+
+`record` is what `sweep_scores.collect` returns, with 'title', 'command',
+'published' (row -> group -> metric -> (value, error), percent) and
+'published_name'.
+"""
+
+from collections.abc import Mapping, Sequence
+import json
+import pathlib
+from typing import Any
+
+from matplotlib import figure as mpl_figure
+import pandas as pd
+
+from mammojax.report import spreadsheets, style, sweep_scores, table
+
+_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.INK)
+_LINES = ('-', '--', '-.', ':')
+_MARKERS = 'osD^vPX*<>'
+# Lines are moved apart by this, so that their bars stand side by side.
+_SPREAD_YEARS = 0.3
+_HEIGHT_PER_ROW_INCHES = 0.13
+
+
+def write(
+  workdir: pathlib.Path, record: Mapping[str, Any]
+) -> list[pathlib.Path]:
+  """Writes the files of a sweep into its folder.
+
+  Args:
+    workdir: the sweep's folder.
+    record: see the module.
+
+  Returns:
+    Their paths; the figure is left out where no run has years.
+
+  Raises:
+    ResourceError: the folder cannot be written.
+  """
+  text = json.dumps(record, indent=2, allow_nan=False, default=list)
+  contents = {
+    'sweep.json': f'{text}\n'.encode(),
+    'sweep.md': markdown(record).encode(),
+    'sweep.csv': spreadsheets.csv_bytes(frame(record)),
+  }
+  paths = []
+  for name, content in contents.items():
+    paths.append(workdir / name)
+    style.write_atomic(paths[-1], content)
+  drawn = years(record)
+  if drawn is not None:
+    paths += style.save(drawn, workdir / 'figures', 'years').values()
+  return paths
+
+
+def _scores(row: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Of the setting that stands for a row."""
+  return {} if row['chosen'] is None else _chosen(row)['scores']
+
+
+def _chosen(row):
+  return row['settings'][row['chosen']]
+
+
+def _groups(record) -> list[str]:
+  return table.groups({g: 0 for row in record['rows'] for g in _scores(row)})
+
+
+def mean(cell: Mapping[str, Any]) -> str:
+  """'87.8 ± 0.4', '87.8' for a single run, or a dash."""
+  if not cell:
+    return table.NOTHING
+  value, error = table.percent(cell['mean']), cell['standard_error']
+  return value if error is None else f'{value} ± {table.percent(error)}'
+
+
+def _published(cell: Sequence[float | None] | None) -> str:
+  if not cell:
+    return table.NOTHING
+  value, error = cell
+  return f'{value:.1f}' if error is None else f'{value:.1f} ± {error:.1f}'
+
+
+def summary(row: Mapping[str, Any]) -> str:
+  """A row in one line for the terminal."""
+  finished = sum(setting['finished'] for setting in row['settings'])
+  wanted = sum(setting['runs'] for setting in row['settings'])
+  value = mean(table.cell(_scores(row), 'all', 'map'))
+  return f'{row["name"]}: test mAP {value} ({finished} of {wanted} runs)'
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+  """The tables of a sweep, one a metric, then what did not finish."""
+  seeds = sorted({run['seed'] for run in record['runs']})
+  lines = [
+    f'# {record["title"]}',
+    '',
+    f'    {record["command"]}',
+    '',
+    'Test split, percent: mean ± standard error over seeds '
+    f'({", ".join(map(str, seeds))}). N_s: settings that were scanned.',
+  ]
+  for metric in sweep_scores.METRICS:
+    lines += ['', f'## {table.METRICS[metric]}', '', *_table(record, metric)]
+  if record['published']:
+    lines += ['', f'In brackets: {record["published_name"]}, as published.']
+    theirs = record['published'].values()
+    if any('cmc@1' in cells for groups in theirs for cells in groups.values()):
+      lines[-1] += (
+        ' Its CMC counts every match of a query, ours the first one alone.'
+      )
+  scanned = [row for row in record['rows'] if row['note']]
+  if scanned:
+    lines += ['', '## Settings that were chosen', '']
+    lines += [_choice(row) for row in scanned]
+  return '\n'.join([*lines, *_unfinished(record)]) + '\n'
+
+
+def _table(record, metric: str) -> list[str]:
+  """Rows of one metric; a published number has a column beside ours."""
+  groups, published = _groups(record), record['published']
+  beside = {
+    group
+    for group in groups
+    for row in record['rows']
+    if metric in published.get(row['name'], {}).get(group, {})
+  }
+  head = ['', 'N_s', 'runs']
+  for group in groups:
+    label = table.group_label(group)
+    head += [label, f'({label})'] if group in beside else [label]
+  lines = [_line(head), _line(['---'] + ['---:'] * (len(head) - 1))]
+  for row in record['rows']:
+    finished = sum(s['finished'] for s in row['settings'])
+    wanted = sum(s['runs'] for s in row['settings'])
+    count = str(finished)
+    if finished < wanted:
+      count = f'**{finished} of {wanted}**'
+    cells = [row['name'], str(row['scans']), count]
+    for group in groups:
+      cells.append(mean(table.cell(_scores(row), group, metric)))
+      if group in beside:
+        theirs = published.get(row['name'], {}).get(group, {})
+        cells.append(f'({_published(theirs.get(metric))})')
+    lines.append(_line(cells))
+  return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+  return f'| {" | ".join(cells)} |'
+
+
+def _choice(row) -> str:
+  if row['chosen'] is None:
+    return f'- {row["name"]}: {row["note"]}.'
+  return f'- {row["name"]}: {_chosen(row)["name"]}; {row["note"]}.'
+
+
+def _unfinished(record) -> list[str]:
+  """What did not finish, with the last lines of its log."""
+  left = [run for run in record['runs'] if run['state'] != 'finished']
+  if not left:
+    return []
+  lines = ['', '## Not finished', '']
+  waiting = sum(run['state'] == 'waiting' for run in left)
+  if waiting:
+    lines.append(f'- {waiting} runs were not started.')
+  for run in left:
+    if run['state'] == 'waiting':
+      continue
+    code = '' if run['exit_code'] is None else f', exit {run["exit_code"]}'
+    lines.append(f'- {run["folder"]}: {run["state"]}{code}')
+    # Indented, so that nothing in a log is taken for markup.
+    lines += ['', *(f'      {line}' for line in run['last_lines']), '']
+  return lines
+
+
+def frame(record: Mapping[str, Any]) -> pd.DataFrame:
+  """One line for each row, setting, group and metric; percent."""
+  lines = []
+  for row in record['rows']:
+    published = record['published'].get(row['name'], {})
+    for index, setting in enumerate(row['settings']):
+      is_chosen = index == row['chosen']
+      for group, cells in setting['scores'].items():
+        for metric, cell in cells.items():
+          theirs = published.get(group, {}).get(metric) if is_chosen else None
+          value, error = theirs or (None, None)
+          lines.append(
+            {
+              'row': row['name'],
+              'setting': setting['name'],
+              'scans': row['scans'],
+              'chosen': is_chosen,
+              'group': group,
+              'metric': metric,
+              'mean': 100 * cell['mean'],
+              'standard_error': _times_100(cell['standard_error']),
+              'runs': cell['runs'],
+              'wanted_runs': setting['runs'],
+              'published': value,
+              'published_error': error,
+            }
+          )
+  return pd.DataFrame(lines, columns=_COLUMNS)
+
+
+_COLUMNS = (
+  'row', 'setting', 'scans', 'chosen', 'group', 'metric', 'mean',
+  'standard_error', 'runs', 'wanted_runs', 'published', 'published_error',
+)  # fmt: skip
+
+
+def _times_100(value: float | None) -> float | None:
+  return None if value is None else 100 * value
+
+
+@style.styled
+def years(record: Mapping[str, Any]) -> mpl_figure.Figure | None:
+  """MAP against the years between two visits, a line a row.
+
+  Bars are standard errors over seeds. None where no run has years.
+
+  Source: Nguyen et al., 2022, arXiv:2205.02849, figure 3.
+  """
+  rows = [row for row in record['rows'] if _scores(row)]
+  found = {g: at for g in _groups(record) if (at := table.year(g)) is not None}
+  if not found:
+    return None
+  figure = style.new_figure(
+    height=style.HEIGHT_INCHES + _HEIGHT_PER_ROW_INCHES * len(rows)
+  )
+  axes = figure.add_subplot(xlabel='Years between visits', ylabel='mAP (%)')
+  for index, row in enumerate(rows):
+    points = [
+      (at, cell['mean'], cell['standard_error'] or 0.0)
+      for group, at in found.items()
+      if (cell := table.cell(_scores(row), group, 'map'))
+    ]
+    shift = _SPREAD_YEARS * ((index + 0.5) / len(rows) - 0.5)
+    axes.errorbar(
+      [at + shift for at, _, _ in points],
+      [100 * value for _, value, _ in points],
+      yerr=[100 * error for _, _, error in points],
+      color=_COLOURS[index % len(_COLOURS)],
+      linestyle=_LINES[(index // len(_COLOURS)) % len(_LINES)],
+      marker=_MARKERS[index % len(_MARKERS)],
+      capsize=2,
+      elinewidth=1.0,
+      label=row['name'],
+    )
+  axes.set_xticks(list(found.values()), [f'{at:g}' for at in found.values()])
+  axes.margins(y=0.08)
+  # Above the axes, where no line can cross it.
+  figure.legend(loc='outside upper left', ncols=2, columnspacing=1.4)
+  return figure

@@ -1,0 +1,161 @@
+"""Tables and figure of a sweep, against arithmetic on made-up runs."""
+
+import csv
+import json
+
+import cv2
+import made_up_sweep
+import numpy as np
+import pytest
+
+from mammojax.report import sweep_scores, sweeps
+
+# Test and validation mAP of three seeds. The second setting of AutoMargin is
+# the best in validation, the last one in the test.
+VALUES = {
+  'k_gap=2.0, k_an=2.0': ([0.70, 0.72, 0.71], 0.60),
+  'k_gap=2.0, k_an=4.0': ([0.74, 0.77, 0.72], 0.90),
+  'k_gap=4.0, k_an=2.0': ([0.60, 0.61, 0.62], 0.50),
+  'k_gap=4.0, k_an=4.0': ([0.88, 0.89, 0.87], 0.80),
+  '': ([0.50, 0.56, 0.53], 0.5),
+}
+
+
+def collected(folder, lost=()):
+  path = made_up_sweep.write(folder)
+  plan, runs = made_up_sweep.runs(path)
+  given = []
+  for run in runs:
+    values, validation = VALUES[run.setting]
+    name = str(run.folder)
+    is_lost = name in lost
+    if not is_lost:
+      made_up_sweep.finish(
+        folder / run.folder, run.config, values[run.seed], validation
+      )
+    given.append(
+      {
+        'row': run.row,
+        'setting': run.setting,
+        'seed': run.seed,
+        'folder': name,
+        'state': 'failed' if is_lost else 'finished',
+        'exit_code': 6 if is_lost else None,
+        'last_lines': ('loss <b>nan</b>',) if is_lost else (),
+      }
+    )
+  rows = {r.name: {s.name: s.overrides for s in r.settings} for r in plan.rows}
+  return {
+    'title': plan.title,
+    'command': 'python -m mammojax sweep',
+    'published': plan.published,
+    'published_name': plan.published_name,
+    **sweep_scores.collect(folder, rows, given),
+  }
+
+
+def by_hand(values):
+  x = np.array(values, np.float64)
+  variance = ((x - x.sum() / len(x)) ** 2).sum() / (len(x) - 1)
+  return x.sum() / len(x), np.sqrt(variance / len(x))
+
+
+def test_means_and_standard_errors_are_over_seeds(tmp_path):
+  record = collected(tmp_path)
+  cell = record['rows'][1]['settings'][0]['scores']['all']['map']
+  mean, error = by_hand(VALUES[''][0])
+  assert cell['mean'] == pytest.approx(mean)
+  assert cell['standard_error'] == pytest.approx(error)
+  assert cell['runs'] == 3
+  assert sweep_scores.mean_and_error([0.5])['standard_error'] is None
+
+
+def test_the_setting_is_chosen_by_validation_not_by_test(tmp_path):
+  row = collected(tmp_path)['rows'][0]
+  assert row['scans'] == 4
+  assert row['settings'][row['chosen']]['name'] == 'k_gap=2.0, k_an=4.0'
+  assert '90.0' in row['note']
+
+
+def test_files_hold_what_was_computed(tmp_path):
+  record = collected(tmp_path)
+  paths = {path.name: path for path in sweeps.write(tmp_path, record)}
+  assert json.loads(paths['sweep.json'].read_text())['title'] == 'Made up'
+  mean, error = (100 * x for x in by_hand(VALUES['k_gap=2.0, k_an=4.0'][0]))
+  page = paths['sweep.md'].read_text()
+  assert (f'| Ada | 4 | 12 | {mean:.1f} ± {error:.1f} | (96.9 ± 0.1) |') in page
+  assert 'Not finished' not in page
+  lines = paths['sweep.csv'].read_text('utf-8').splitlines()
+  rows = list(csv.DictReader(lines))
+  (ours,) = (
+    r
+    for r in rows
+    if (r['row'], r['chosen'], r['group'], r['metric'])
+    == ('Ada', 'True', 'all', 'map')
+  )
+  assert float(ours['mean']) == pytest.approx(mean)
+  assert float(ours['standard_error']) == pytest.approx(error)
+  assert (ours['scans'], ours['published']) == ('4', '96.9')
+  # Every setting is there, with all seven groups and three metrics.
+  assert len(rows) == 5 * 7 * 3
+  assert paths['years.svg'].stat().st_mode & 0o777 == 0o600
+  picture = cv2.imread(str(paths['years.png']))
+  assert picture.std() > 5
+
+
+def test_the_figure_has_a_line_a_row_with_standard_errors(tmp_path):
+  record = collected(tmp_path)
+  axes = sweeps.years(record).axes[0]
+  assert len(axes.containers) == len(record['rows'])
+  for row, drawn in zip(record['rows'], axes.containers, strict=True):
+    scores = row['settings'][row['chosen']]['scores']
+    groups = ('year_1', 'year_2', 'year_3', 'year_4', 'year_6', 'year_8')
+    wanted = [100 * scores[group]['map']['mean'] for group in groups]
+    x, y = np.array(drawn.lines[0].get_data(), np.float64)
+    np.testing.assert_allclose(y, wanted)
+    assert np.all(np.diff(x) > 0)
+  labels = [label.get_text() for label in axes.get_xticklabels()]
+  assert labels == ['1', '2', '3', '4', '6', '8']
+
+
+def test_lost_runs_are_counted_and_quoted(tmp_path):
+  lost = ('Triplet,_fixed/seed_1',)
+  record = collected(tmp_path, lost)
+  values = [VALUES[''][0][i] for i in (0, 2)]
+  cell = record['rows'][1]['settings'][0]['scores']['all']['map']
+  assert cell['mean'] == pytest.approx(by_hand(values)[0])
+  page = sweeps.markdown(record)
+  assert '| Triplet, fixed | 1 | **2 of 3** |' in page
+  assert f'- {lost[0]}: failed, exit 6' in page
+  # Indented lines are shown as they are.
+  assert '\n      loss <b>nan</b>\n' in page
+
+
+def test_a_damaged_run_becomes_a_failed_one(tmp_path):
+  collected(tmp_path)
+  path = tmp_path / 'Triplet,_fixed/seed_0/metrics.json'
+  path.write_text('{')
+  given = {
+    'row': 'r', 'setting': '', 'seed': 0, 'folder': 'Triplet,_fixed/seed_0',
+    'state': 'finished', 'exit_code': None, 'last_lines': (),
+  }  # fmt: skip
+  record = sweep_scores.collect(tmp_path, {'r': {'': {}}}, [given])
+  assert record['runs'][0]['state'] == 'failed'
+  assert 'metrics.json' in record['runs'][0]['last_lines'][0]
+  assert record['rows'][0]['chosen'] is None
+
+
+def test_without_validation_no_setting_is_chosen(tmp_path):
+  collected(tmp_path)
+  for path in tmp_path.rglob('metrics.jsonl'):
+    path.unlink()
+  plan, runs = made_up_sweep.runs(tmp_path / 'made_up.py', rows=['Ada'])
+  given = [
+    {'row': r.row, 'setting': r.setting, 'seed': r.seed}
+    | {'folder': str(r.folder), 'state': 'finished'}
+    for r in runs
+  ]
+  rows = {'Ada': {s.name: s.overrides for s in plan.rows[0].settings}}
+  row = sweep_scores.collect(tmp_path, rows, given)['rows'][0]
+  assert row['chosen'] is None
+  assert 'no setting is chosen' in row['note']

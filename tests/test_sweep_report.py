@@ -85,6 +85,7 @@ def test_files_hold_what_was_computed(tmp_path):
   page = paths['sweep.md'].read_text()
   assert (f'| Ada | 4 | 12 | {mean:.1f} ± {error:.1f} | (96.9 ± 0.1) |') in page
   assert 'Not finished' not in page
+  assert '(figures/years.png)' in page
   lines = paths['sweep.csv'].read_text('utf-8').splitlines()
   rows = list(csv.DictReader(lines))
   (ours,) = (

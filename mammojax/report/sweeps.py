@@ -20,6 +20,7 @@ from mammojax.report import spreadsheets, style, sweep_scores, table
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.INK)
 _LINES = ('-', '--', '-.', ':')
 _MARKERS = 'osD^vPX*<>'
+_FOLDER, _FIGURE = 'figures', 'years'
 # Lines are moved apart by this, so that their bars stand side by side.
 _SPREAD_YEARS = 0.3
 _HEIGHT_PER_ROW_INCHES = 0.13
@@ -52,7 +53,7 @@ def write(
     style.write_atomic(paths[-1], content)
   drawn = years(record)
   if drawn is not None:
-    paths += style.save(drawn, workdir / 'figures', 'years').values()
+    paths += style.save(drawn, workdir / _FOLDER, _FIGURE).values()
   return paths
 
 
@@ -67,6 +68,15 @@ def _chosen(row):
 
 def _groups(record) -> list[str]:
   return table.groups({g: 0 for row in record['rows'] for g in _scores(row)})
+
+
+def _years(record) -> dict[str, float]:
+  """Groups that are years, and how many."""
+  return {
+    group: at
+    for group in _groups(record)
+    if (at := table.year(group)) is not None
+  }
 
 
 def mean(cell: Mapping[str, Any]) -> str:
@@ -112,6 +122,13 @@ def markdown(record: Mapping[str, Any]) -> str:
       lines[-1] += (
         ' Its CMC counts every match of a query, ours the first one alone.'
       )
+  if _years(record):
+    lines += [
+      '',
+      f'![mAP by year]({_FOLDER}/{_FIGURE}.png)',
+      '',
+      'mAP by the years between two visits; bars: standard errors over seeds.',
+    ]
   scanned = [row for row in record['rows'] if row['note']]
   if scanned:
     lines += ['', '## Settings that were chosen', '']
@@ -227,7 +244,7 @@ def years(record: Mapping[str, Any]) -> mpl_figure.Figure | None:
   Source: Nguyen et al., 2022, arXiv:2205.02849, figure 3.
   """
   rows = [row for row in record['rows'] if _scores(row)]
-  found = {g: at for g in _groups(record) if (at := table.year(g)) is not None}
+  found = _years(record)
   if not found:
     return None
   figure = style.new_figure(

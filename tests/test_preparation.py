@@ -65,12 +65,9 @@ def test_phantoms_take_no_other_steps(tmp_path):
 
 @pytest.mark.parametrize('name', sorted(conventions.PUBLISHED))
 def test_a_published_input_is_not_measured(tmp_path, name):
-  class Images:
-    channels = 3
-
-  config = tiny.config(tmp_path, data__input=name)
-  got = inputs.scaling(config, Images(), [])
+  config = tiny.config(tmp_path, data__input=name, data__channels=3)
+  got = inputs.scaling(config, None, [])
   assert got == conventions.PUBLISHED[name]
-  Images.channels = 1
+  config.data.channels = 1
   with pytest.raises(errors.UsageError, match=r'data\.channels'):
-    inputs.scaling(config, Images(), [])
+    inputs.scaling(config, None, [])

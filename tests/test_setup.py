@@ -17,6 +17,7 @@ _IMPORTED_AS = {
   'absl-py': {'absl'},
   'opencv-python-headless': {'cv2'},
   'orbax-checkpoint': {'orbax'},
+  'pillow': {'pil'},
   'pytest': {'pytest', '_pytest'},
   'scikit-learn': {'sklearn'},
 }
@@ -101,7 +102,7 @@ def _lines_with(pattern, paths):
 
 
 def test_every_import_of_the_package_is_a_dependency():
-  optional = ('wandb', 'dicom')
+  optional = ('wandb', 'dicom', 'hub')
   paths = [
     *(_ROOT / 'mammojax').rglob('*.py'),
     *(_ROOT / 'configs').rglob('*.py'),

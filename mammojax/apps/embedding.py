@@ -66,15 +66,9 @@ def embed_table(
       f'{str(folder / workdirs.CONFIG)!r} is not that of a run of this version:'
       f' {error}.'
     ) from error
-  variables = jax.device_put((state.params, state.batch_stats))
-  embed_fn = state.apply_fn
-  compiled = jax.jit(
-    lambda both, batch: embed_fn(
-      {'params': both[0], 'batch_stats': both[1]}, batch, train=False
-    )
-  )
-  found = evaluate.embed(
-    lambda batch: compiled(variables, batch),
+  found = embed_images(
+    state.apply_fn,
+    {'params': state.params, 'batch_stats': state.batch_stats},
     images,
     rows,
     batch_size=config.eval.batch_size,
@@ -83,6 +77,36 @@ def embed_table(
   result = np.zeros((len(frame), found.shape[1]), np.float32)
   result[rows] = found
   return result
+
+
+def embed_images(
+  apply_fn, variables, images, rows: np.ndarray, *, batch_size: int, region: str
+) -> np.ndarray:
+  """Embeds rows of a set of images.
+
+  Args:
+    apply_fn: (variables, images, train) -> float32[b, d].
+    variables: 'params' and 'batch_stats'.
+    images: ImageSet.
+    rows: int64[n].
+    batch_size: images at a time.
+    region: of the images, see ImageSet.
+
+  Returns:
+    float32[n, d].
+
+  Raises:
+    DataError: images that cannot be read, embeddings that are not finite.
+  """
+  variables = jax.device_put(variables)
+  compiled = jax.jit(lambda both, batch: apply_fn(both, batch, train=False))
+  return evaluate.embed(
+    lambda batch: compiled(variables, batch),
+    images,
+    rows,
+    batch_size=batch_size,
+    region=region,
+  )
 
 
 def _state(config, folder: pathlib.Path) -> state_lib.TrainState:

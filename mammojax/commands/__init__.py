@@ -13,6 +13,8 @@ REGISTRY: Mapping[str, str] = {
   'sweep': 'Train rows of settings with several seeds, and write their table.',
   'report': 'Write report.html and figures/ of a finished run again.',
   'export': "Write the network of a run's best checkpoint as safetensors.",
+  'classify': 'Fit and measure a classifier on the embeddings of a run.',
+  'predict': 'What a classifier says of single images.',
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',
   'preview': 'Draw what each step of data.steps does to a few pictures.',
   'catalog': 'Write the table of a public data set, or list those known.',

@@ -1,0 +1,260 @@
+"""A classifier in a folder of its own: network, head and threshold.
+
+    found = classifiers.save(folder, result, positive=('mel',), workdir=run)
+    model = classifiers.load(folder)
+    probability = model.probability(frame, store)
+
+`head.json` holds temperature, threshold, what is done to pictures, and the
+sha256 of network and head, so that a head is never used with a network, or with
+pictures, that it was not fitted on. Nothing is unpickled.
+"""
+
+from collections.abc import Sequence
+import hashlib
+import pathlib
+from typing import Any, NamedTuple
+
+import ml_collections
+import numpy as np
+import pandas as pd
+
+from mammojax import errors
+from mammojax.apps import classify, embedding, probes
+from mammojax.data import images as table_images
+from mammojax.data import readers, recipes
+from mammojax.metrics import choosing
+from mammojax.models.weights import content, tensors
+from mammojax.training import inputs, weights
+from mammojax.training import workdir as workdirs
+
+NETWORK, HEAD, RECORD = 'network.safetensors', 'head.safetensors', 'head.json'
+# Fields of config.data that say what is done to a picture.
+_DATA = (
+  'source', 'steps', 'image_size', 'channels', 'voi', 'mirror', 'fit',
+  'preprocess', 'region',
+)  # fmt: skip
+_BATCH = 32
+
+
+class Network(NamedTuple):
+  """The network of a run, and what it wants done to pictures.
+
+  Attributes:
+    model: flax module.
+    variables: of it.
+    data: the fields of the run's config.data, JSON values.
+    recipe: of the pictures.
+    sha256: of the file.
+  """
+
+  model: Any
+  variables: dict[str, Any]
+  data: dict[str, Any]
+  recipe: recipes.Recipe
+  sha256: str
+
+  def embed(self, images, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Embeddings of rows of an ImageSet, float32[n, d]."""
+    return embedding.embed_images(
+      self.model.apply,
+      self.variables,
+      images,
+      rows,
+      batch_size=batch_size,
+      region=self.data['region'],
+    )
+
+  def images(
+    self, frame: pd.DataFrame, store: readers.Store
+  ) -> table_images.TableImages:
+    """The images of a table, prepared as this network wants them."""
+    return table_images.TableImages(frame, store, self.recipe, cache_mb=0)
+
+
+class Classifier(NamedTuple):
+  """What `save` wrote.
+
+  Attributes:
+    network: of the run.
+    head: on its embeddings.
+    temperature: of its logits.
+    threshold: from which an image is positive.
+    positive: the names of the positive class.
+  """
+
+  network: Network
+  head: probes.Head
+  temperature: float
+  threshold: float
+  positive: tuple[str, ...]
+
+  def probability(
+    self, frame: pd.DataFrame, store: readers.Store
+  ) -> np.ndarray:
+    """Calibrated probability of each row of a table, float64[n].
+
+    Raises:
+      DataError: images that cannot be read.
+    """
+    rows = np.arange(len(frame))
+    embeddings = self.network.embed(
+      self.network.images(frame, store), rows, batch_size=_BATCH
+    )
+    logits = probes.logits(self.head, embeddings)
+    return choosing.probability(logits, self.temperature)
+
+
+def take_network(
+  workdir: str | pathlib.Path, folder: pathlib.Path
+) -> tuple[Network, ml_collections.ConfigDict]:
+  """Copies the network of a run's best checkpoint into a folder, and opens it.
+
+  Args:
+    workdir: folder of the run.
+    folder: of the classifier.
+
+  Returns:
+    (Network, the run's config).
+
+  Raises:
+    UsageError: the workdir is no folder of a run with checkpoints.
+    DataError: its records are missing or damaged.
+    IntegrityError: its checkpoints are damaged, or this version prepares its
+      pictures otherwise.
+  """
+  workdir = pathlib.Path(workdir)
+  if not (workdir / workdirs.CONFIG).is_file():
+    raise errors.UsageError(
+      f'--workdir={str(workdir)!r} is no folder of a run: it has no '
+      f'{workdirs.CONFIG}.'
+    )
+  saved = workdirs.read_json(workdir / workdirs.CONFIG)
+  try:
+    data = {name: saved['data'][name] for name in _DATA}
+  except (KeyError, TypeError) as error:
+    raise errors.DataError(
+      f'{str(workdir / workdirs.CONFIG)!r} is not that of a run of this '
+      f'version: it lacks {error}.'
+    ) from error
+  workdirs.atomic_write_bytes(folder / NETWORK, weights.packed(workdir))
+  return _network(folder, data), ml_collections.ConfigDict(saved)
+
+
+def save(
+  folder: pathlib.Path,
+  network: Network,
+  found: classify.Result,
+  positive: Sequence[str],
+) -> None:
+  """Writes a head beside the network that `take_network` put there.
+
+  Args:
+    folder: of the classifier.
+    network: of `take_network`.
+    found: of `classify.run`.
+    positive: names of the positive class.
+
+  Raises:
+    ResourceError: the disk is full.
+  """
+  packed = tensors.pack(found.head.arrays, {'network_sha256': network.sha256})
+  workdirs.atomic_write_bytes(folder / HEAD, packed)
+  workdirs.atomic_write_json(
+    folder / RECORD,
+    {
+      'network_sha256': network.sha256,
+      'head_sha256': hashlib.sha256(packed).hexdigest(),
+      'preprocess_id': network.recipe.identity,
+      'positive': list(positive),
+      'kind': found.head.kind,
+      'options': found.head.options,
+      'temperature': found.temperature,
+      'threshold': found.threshold,
+      'data': network.data,
+    },
+  )
+
+
+def load(folder: str | pathlib.Path) -> Classifier:
+  """Reads what `save` wrote.
+
+  Args:
+    folder: of the classifier.
+
+  Returns:
+    Classifier.
+
+  Raises:
+    UsageError: the folder holds no classifier.
+    DataError: a damaged file.
+    IntegrityError: network, head or pictures are not those of the fit.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / RECORD).is_file():
+    raise errors.UsageError(
+      f'{str(folder)!r} holds no classifier: it has no {RECORD}. '
+      '`python -m mammojax classify` writes one.'
+    )
+  record = workdirs.read_json(folder / RECORD)
+  try:
+    for name, file in (('network_sha256', NETWORK), ('head_sha256', HEAD)):
+      _check_sum(folder / file, record[name])
+    network = _network(folder, record['data'])
+    if network.recipe.identity != record['preprocess_id']:
+      raise errors.IntegrityError(
+        f'The head of {str(folder)!r} was fitted on pictures prepared '
+        f'otherwise (preprocess_id {record["preprocess_id"][:12]}, now '
+        f'{network.recipe.identity[:12]}): head.json or this program has '
+        'changed since. Fit it again.'
+      )
+    head = probes.Head(
+      record['kind'], record['options'], _arrays(folder / HEAD), {}
+    )
+    if head.kind not in probes.HEADS:
+      raise errors.unknown('head', head.kind, probes.HEADS)
+    return Classifier(
+      network,
+      head,
+      float(record['temperature']),
+      float(record['threshold']),
+      tuple(record['positive']),
+    )
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    if isinstance(error, errors.MammojaxError):
+      raise
+    raise errors.DataError(
+      f'{str(folder / RECORD)!r} is damaged or of another version: {error!r}. '
+      'Fit the head again.'
+    ) from error
+
+
+def _network(folder: pathlib.Path, data: dict[str, Any]) -> Network:
+  path = folder / NETWORK
+  model, variables = weights.rebuild(path)
+  config = ml_collections.ConfigDict({'data': data})
+  return Network(
+    model,
+    {name: variables[name] for name in ('params', 'batch_stats')},
+    data,
+    inputs.recipe(config),
+    hashlib.sha256(path.read_bytes()).hexdigest(),
+  )
+
+
+def _check_sum(path: pathlib.Path, wanted: str) -> None:
+  if not path.is_file():
+    raise errors.DataError(f'{str(path)!r} is missing; fit the head again.')
+  found = hashlib.sha256(path.read_bytes()).hexdigest()
+  if found != wanted:
+    raise errors.IntegrityError(
+      f'{str(path)!r} is not the file of this classifier: its sha256 is '
+      f'{found[:12]}, and {RECORD} says {str(wanted)[:12]}. Network and head '
+      'belong together; fit the head again.'
+    )
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  if content.layout(path) != 'safetensors':
+    raise errors.DataError(f'{str(path)!r} is no file of safetensors.')
+  with tensors.opened(path) as archive:
+    return {name: entry.float32() for name, entry in archive.entries.items()}

@@ -51,7 +51,11 @@ def config(cache, table, **changes):
 
 def test_folds_search_everybody_in_the_one_gallery(tmp_path, cache, rng):
   table = write_table(tmp_path, rng)
-  results = folds.run(config(cache, table), tmp_path / 'run')
+  chosen = config(cache, table)
+  results = folds.run(chosen, tmp_path / 'run')
+  # The pooled record is of all folds, not of the last one.
+  saved = json.loads((tmp_path / 'run' / 'config.json').read_text())
+  assert chosen.data.fold == saved['data']['fold'] == -1
   assert results['counts'] == {'queries': 14, 'gallery': 14}
   assert results['test']['all']['map']['n_used'] == 14
   assert results['baselines']['chance']['all']['cmc@1']['value'] == (

@@ -46,7 +46,8 @@ def run(
   inputs.key(config, workdir)
   folders, parts = [], []
   for fold in range(config.data.num_folds):
-    one = ml_collections.ConfigDict(config)
+    # ConfigDict(config) would share the nested fields with the caller.
+    one = config.copy_and_resolve_references()
     one.data.fold = fold
     folders.append(workdir / f'fold_{fold}')
     _LOG.info('Fold %d of %d.', fold + 1, config.data.num_folds)

@@ -2,6 +2,7 @@
 
 python main.py --config=configs/ham10000_convnext.py \
   --config.data.table=<folder>/manifest.csv
+Rate and decay are first guesses that no trial has confirmed; no result yet.
 """
 
 from configs import ham10000

@@ -1,10 +1,12 @@
-"""How fast images come: 16-bit PNG to float32, and prepared images.
+"""How fast images come: 16-bit PNG, prepared images, a table without copies.
 
 Pictures are made by the program: smooth shapes under noise, as an X-ray has.
+Where `MAMMOJAX_DATA` names a folder of real tables, they are searched too.
 """
 
 from collections.abc import Callable, Mapping
 import itertools
+import os
 import pathlib
 import tempfile
 import time
@@ -14,13 +16,29 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import timing
-from mammojax.data import imagefiles, pipeline, prepared, preparing, readers
+from mammojax.data import (
+  imagefiles,
+  leaks,
+  pipeline,
+  prepared,
+  preparing,
+  readers,
+  survey,
+  table,
+)
 
 # Side of the pictures that are decoded, and how many of them.
 PNG_SIZE, PNG_COUNT = 256, 64
 # Side of the prepared images, how many of them, and images of a batch.
 SIZE, COUNT, BATCH = 128, 1024, 64
 _NUM_BATCHES = 16
+# Pictures of the table that is searched for copies, every tenth of them one.
+TABLE_COUNT = 400
+# Folder below MAMMOJAX_DATA, and the column of its subjects.
+_REAL = {
+  'HAM10000': ('ham10000_multi', 'subject_id'),
+  'mini-MIAS': ('mini_mias', 'subject_id'),
+}
 
 
 class _Made:
@@ -49,7 +67,8 @@ class _Random:
 def sections() -> list[str]:
   """Lines of the page."""
   with tempfile.TemporaryDirectory() as folder:
-    return [*_decoding(pathlib.Path(folder)), *_prepared(pathlib.Path(folder))]
+    folder = pathlib.Path(folder)
+    return [*_decoding(folder), *_prepared(folder), *_leaks(folder)]
 
 
 def _decoding(folder):
@@ -155,3 +174,42 @@ def _rates(sides, count, clock=time.perf_counter) -> dict[str, float]:
   """Images a second of each side."""
   took = timing.interleaved(sides, 7, clock)
   return {name: count / seconds for name, seconds in took.items()}
+
+
+def _leaks(folder):
+  tables = {'made by the program': (_table(folder / 'copies'), 'subject')}
+  root = os.environ.get('MAMMOJAX_DATA', '')
+  for name, (place, subject) in _REAL.items() if root else ():
+    tables[name] = (pathlib.Path(root) / place / 'manifest.csv', subject)
+  return [
+    '## Leaks over a table',
+    'Every image decoded and compared with every other, two threads.',
+    '',
+    '| table | images | pairs found | s | s of one core |',
+    '|---|---|---|---|---|',
+    *(_search(name, *where) for name, where in tables.items()),
+    '',
+  ]
+
+
+def _table(folder) -> pathlib.Path:
+  """A table of 16-bit PNG, some of them mirrored copies of others."""
+  folder.mkdir()
+  rng = np.random.default_rng(1)
+  names = [f'{number}.png' for number in range(TABLE_COUNT)]
+  pictures = [_radiograph(rng) for _ in names]
+  pictures[9::10] = [picture[:, ::-1] for picture in pictures[::10]]
+  for name, picture in zip(names, pictures, strict=True):
+    cv2.imwrite(str(folder / name), picture)
+  path = folder / 'table.csv'
+  pd.DataFrame({'path': names, 'subject': names}).to_csv(path, index=False)
+  return path
+
+
+def _search(name, path, subject) -> str:
+  wall, core = time.perf_counter(), time.process_time()
+  frame, store, _ = table.examine(path, columns={'subject': subject})
+  seen = survey.look(frame, store, counts_levels=False)
+  pairs = leaks.find(frame, seen)
+  wall, core = time.perf_counter() - wall, time.process_time() - core
+  return f'| {name} | {len(frame):,} | {len(pairs)} | {wall:.1f} | {core:.1f} |'

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mammojax import errors
-from mammojax.data import leaks, phantom, splits, survey, table
+from mammojax.data import leaks, phantom, readers, splits, survey, table
 
 _ORIGINALS = 12
 
@@ -128,6 +128,25 @@ def test_constant_pictures_are_never_paired(tmp_path):
   pairs, seen = _found(tmp_path, frame)
   assert pairs == []
   assert survey.is_constant(seen.facts).all()
+
+
+def test_a_survey_without_levels_says_the_same_of_the_rest(tmp_path):
+  rng = np.random.default_rng(6)
+  grey = copies.texture(rng, 60)
+  copies.write(tmp_path / 'colour.png', np.stack([grey] * 3, axis=2))
+  almost = np.stack([grey] * 3, axis=2)
+  almost[5, 7, 1] ^= 1
+  copies.write(tmp_path / 'almost.png', almost)
+  frame = _frame(['colour.png', 'almost.png', 'gone.png'])
+  store = readers.open_store(tmp_path)
+  whole = survey.look(frame, store)
+  brief = survey.look(frame, store, counts_levels=False)
+  assert whole.facts['channels'].tolist() == [1, 3, 0]
+  left_out = {'levels', 'mean', 'deviation', 'black'}
+  assert set(whole.facts) - set(brief.facts) == left_out
+  pd.testing.assert_frame_equal(whole.facts[list(brief.facts)], brief.facts)
+  np.testing.assert_array_equal(whole.pictures, brief.pictures)
+  assert whole.histogram.sum() == 60 * 60 * 4 and not brief.histogram.any()
 
 
 def test_close_embeddings_are_pairs_of_their_own_kind(tmp_path):

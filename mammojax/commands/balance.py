@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> None:
   frame, store = tables.usable(values)
   positive = [value.strip() for value in values.positive if value.strip()]
   balance.check(frame, values.by, positive, values.one_of_each)
-  seen = survey.look(frame, store, threads=values.threads)
+  seen = survey.look(frame, store, threads=values.threads, counts_levels=False)
   pairs = leaks.find(frame, seen, threads=values.threads)
   usable = (seen.facts['problem'] == '') & ~survey.is_constant(seen.facts)
   reasons = balance.balanced(

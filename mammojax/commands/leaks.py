@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> None:
 
   folder = tables.make_folder(values.out)
   frame, store = tables.usable(values)
-  seen = survey.look(frame, store, threads=values.threads)
+  seen = survey.look(frame, store, threads=values.threads, counts_levels=False)
   readable = np.flatnonzero(seen.facts['problem'] == '')
   embeddings = None
   if values.workdir:

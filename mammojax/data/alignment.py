@@ -1,6 +1,7 @@
 """Are two pictures one, when laid over each other? Local correlation says.
 
-    score, overlap = compare(whole, part, turn, window)
+    aligner = Aligner(pictures)                  # uint8[n, s, s]
+    score, overlap, covered = aligner.compare(whole, part, turn, window)
 
 Breasts and moles look alike at large, and their outlines alone correlate. So
 the part is first laid over the whole by an affine map (enhanced correlation
@@ -16,8 +17,13 @@ import numpy as np
 
 from mammojax.data import fingerprints
 
-# Sides in pixels of the quick look, the first alignment and its judgement.
-_QUICK, _COARSE, _MIDDLE = 32, 32, 64
+# Sides in pixels of the quick look and the first alignment, and of the
+# judgement of that one.
+_COARSE, _MIDDLE = 32, 64
+# Frequencies that they see, as the radii of two blurs.
+_QUICK_BAND, _COARSE_BAND, _FINE_BAND = (0.8, 3.0), (0.7, 3.0), (0.7, 4.0)
+# Deviation below which nothing but rounding is left.
+_NO_SHAPE = 1e-3
 _SHIFT = 4
 # Least correlation of the quick look, and of the first alignment.
 _QUICK_LEAST = 0.84
@@ -47,57 +53,85 @@ class Comparison(NamedTuple):
 
 
 NONE = Comparison(0.0, 0.0, 0.0)
+# From the shares of the part to those of the whole, by window.
+_STARTS = tuple(
+  np.array([[share, 0.0, left], [0.0, share, top]])
+  for top, left, share in fingerprints.WINDOWS
+)
 
 
-def compare(
-  whole: np.ndarray, part: np.ndarray, turn: int, window: int
-) -> Comparison:
-  """Lays one picture over another and compares their texture.
+class Aligner:
+  """Compares pictures two at a time; safe to use from threads."""
 
-  Args:
-    whole: uint8[s, s].
-    part: uint8[s, s], like a window of the whole when turned.
-    turn: of `fingerprints.turned`, applied to the part.
-    window: index into `fingerprints.WINDOWS`, where to begin.
+  def __init__(self, pictures: np.ndarray):
+    """Works out what every comparison of a picture begins with.
 
-  Returns:
-    Comparison; NONE as soon as it cannot be a match.
-  """
-  first = whole.astype(np.float32)
-  second = fingerprints.turned(part, turn).astype(np.float32)
-  top, left, share = fingerprints.WINDOWS[window]
-  start = np.array([[share, 0.0, left], [0.0, share, top]])
-  if _quick(first, second, start) < _QUICK_LEAST:
-    return NONE
-  found = _align(first, second, start, _COARSE, 3.0, 15)
-  if found is None or not _is_sane(found):
-    return NONE
-  middle = _resized(first, _MIDDLE), _resized(second, _MIDDLE)
-  if _judge(middle[0], middle[1], found).score < _COARSE_LEAST:
-    return NONE
-  side = len(whole)
-  best = _judge(first, second, found)
-  found = _align(first, second, found, side, 4.0, 10)
-  if found is None or not _is_sane(found):
-    return best
-  return max(best, _judge(first, second, found))
+    Memory 12 KiB a picture.
+
+    Args:
+      pictures: uint8[n, s, s].
+    """
+    self._pictures = pictures
+    shape = (len(pictures), _COARSE, _COARSE)
+    self._small, self._quick, self._coarse = np.empty((3, *shape), np.float32)
+    for place, picture in enumerate(pictures):
+      small = _resized(picture.astype(np.float32), _COARSE)
+      self._small[place] = small
+      self._quick[place] = _band(small, *_QUICK_BAND)
+      self._coarse[place] = _band(small, *_COARSE_BAND)
+    inner = self._quick[:, _SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
+    self._is_flat = inner.std(axis=(1, 2)) < _NO_SHAPE
+
+  def compare(
+    self, whole: int, part: int, turn: int, window: int
+  ) -> Comparison:
+    """Lays one picture over another and compares their texture.
+
+    Args:
+      whole: place of a picture.
+      part: place of a picture that is like a window of the whole when turned.
+      turn: of `fingerprints.turned`, applied to the part.
+      window: index into `fingerprints.WINDOWS`, where to begin.
+
+    Returns:
+      Comparison; NONE as soon as it cannot be a match.
+    """
+    if self._likeness(whole, part, turn, window) < _QUICK_LEAST:
+      return NONE
+    source = self._coarse[whole]
+    target = fingerprints.turned(self._coarse[part], turn)
+    found = _align(source, target, _STARTS[window], 15)
+    if found is None or not _is_sane(found):
+      return NONE
+    first = self._pictures[whole].astype(np.float32)
+    second = fingerprints.turned(self._pictures[part], turn)
+    second = second.astype(np.float32)
+    middle = _resized(first, _MIDDLE), _resized(second, _MIDDLE)
+    if _judge(middle[0], middle[1], found).score < _COARSE_LEAST:
+      return NONE
+    best = _judge(first, second, found)
+    found = _align(
+      _band(first, *_FINE_BAND), _band(second, *_FINE_BAND), found, 10
+    )
+    if found is None or not _is_sane(found):
+      return best
+    return max(best, _judge(first, second, found))
+
+  def _likeness(self, whole: int, part: int, turn: int, window: int) -> float:
+    """Largest correlation of middle frequencies over a few pixels of shift."""
+    if self._is_flat[part]:
+      return 0.0
+    seen = _band(_warp(self._small[whole], _STARTS[window]), *_QUICK_BAND)
+    if cv2.meanStdDev(seen)[1].item() < _NO_SHAPE:
+      return 0.0
+    other = fingerprints.turned(self._quick[part], turn)
+    inner = other[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
+    return float(cv2.matchTemplate(seen, inner, cv2.TM_CCOEFF_NORMED).max())
 
 
-def _quick(first: np.ndarray, second: np.ndarray, start: np.ndarray) -> float:
-  """Largest correlation of middle frequencies over a few pixels of shift."""
-  window = _band(_warp(first, start, _QUICK), 0.8, 3.0)
-  whole = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-  other = _band(_warp(second, whole, _QUICK), 0.8, 3.0)
-  inner = np.ascontiguousarray(other[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
-  if inner.std() < 1e-3 or window.std() < 1e-3:
-    return 0.0
-  return float(cv2.matchTemplate(window, inner, cv2.TM_CCOEFF_NORMED).max())
-
-
-def _align(first, second, start, size, sigma, steps) -> np.ndarray | None:
-  """The affine map from second to first that correlates best, or None."""
-  target = _band(_resized(second, size), 0.7, sigma)
-  source = _band(_resized(first, size), 0.7, sigma)
+def _align(source, target, start, steps) -> np.ndarray | None:
+  """The affine map from target to source that correlates best, or None."""
+  size = len(target)
   criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-3)
   everywhere = np.full((size, size), 255, np.uint8)
   try:
@@ -124,9 +158,8 @@ def _is_sane(found: np.ndarray) -> bool:
 
 
 def _judge(first, second, found) -> Comparison:
-  size = len(first)
-  laid = _warp(first, found, size)
-  inside = _warp(np.ones_like(first), found, size) > 0.99
+  laid = _warp(first, found)
+  inside = _warp(np.ones_like(first), found) > 0.99
   one, two = _band(laid, 0.8, _SHADE), _band(second, 0.8, _SHADE)
   mean_one, mean_two = _near(one), _near(two)
   var_one = _near(one * one) - mean_one**2
@@ -165,10 +198,9 @@ def _resized(image: np.ndarray, size: int) -> np.ndarray:
   return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _warp(image: np.ndarray, shares: np.ndarray, size: int) -> np.ndarray:
-  """float32[size, size]: the image seen through an affine map, 0 outside."""
-  if size < len(image):
-    image = _resized(image, size)
+def _warp(image: np.ndarray, shares: np.ndarray) -> np.ndarray:
+  """float32, of the same size: seen through an affine map, 0 outside."""
+  size = len(image)
   return cv2.warpAffine(
     image,
     _to_pixels(shares, size),
@@ -179,11 +211,14 @@ def _warp(image: np.ndarray, shares: np.ndarray, size: int) -> np.ndarray:
 
 def _to_pixels(shares: np.ndarray, size: int) -> np.ndarray:
   """A map of shares of the side as one of pixels, whose centres are half."""
-  shift = shares[:, :2] @ [0.5, 0.5] + shares[:, 2] * size - 0.5
-  return np.column_stack([shares[:, :2], shift]).astype(np.float32)
+  pixels = shares.astype(np.float64)
+  half = (shares[:, 0] + shares[:, 1]) * 0.5
+  pixels[:, 2] = half + shares[:, 2] * size - 0.5
+  return pixels.astype(np.float32)
 
 
 def _to_shares(pixels: np.ndarray, size: int) -> np.ndarray:
-  pixels = pixels.astype(np.float64)
-  shift = (pixels[:, 2] + 0.5 - pixels[:, :2] @ [0.5, 0.5]) / size
-  return np.column_stack([pixels[:, :2], shift])
+  shares = pixels.astype(np.float64)
+  half = (shares[:, 0] + shares[:, 1]) * 0.5
+  shares[:, 2] = (shares[:, 2] + 0.5 - half) / size
+  return shares

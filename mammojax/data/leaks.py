@@ -218,17 +218,14 @@ def _exact(frame, facts, usable) -> tuple[list[Pair], np.ndarray]:
 
 
 def _near(pictures, firsts, least, threads) -> list[Pair]:
-  found = fingerprints.candidates(pictures[firsts])
+  pictures = pictures[firsts]
+  found = fingerprints.candidates(pictures)
+  aligner = alignment.Aligner(pictures)
 
   def compare(place: int) -> Pair | None:
     whole, part = int(found.whole[place]), int(found.part[place])
     turn = int(found.turn[place])
-    seen = alignment.compare(
-      pictures[firsts[whole]],
-      pictures[firsts[part]],
-      turn,
-      int(found.window[place]),
-    )
+    seen = aligner.compare(whole, part, turn, int(found.window[place]))
     if seen.score < least or seen.overlap < _LEAST_OVERLAP:
       return None
     how = _TURNS[turn]

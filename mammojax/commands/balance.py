@@ -7,23 +7,30 @@ from absl import flags
 import pandas as pd
 
 from mammojax import errors
-from mammojax.commands import tables
+from mammojax.commands import parsing, tables
 
 
 def run(arguments: Sequence[str]) -> None:
   """Writes a balanced subset of a table without copies."""
   values = flags.FlagValues()
   tables.define(values)
+  parsing.define_voi(values)
   _define(values)
   tables.parse(values, 'balance', arguments, 'FILE.csv')
   out = _out(values)
   from mammojax.data import balance, leaks, survey
   from mammojax.report import spreadsheets, style
 
-  frame, store = tables.usable(values)
+  frame, store = tables.usable(values, None)
   positive = [value.strip() for value in values.positive if value.strip()]
   balance.check(frame, values.by, positive, values.one_of_each)
-  seen = survey.look(frame, store, threads=values.threads, counts_levels=False)
+  seen = survey.look(
+    frame,
+    store,
+    threads=values.threads,
+    voi=values.voi,
+    counts_levels=False,
+  )
   pairs = leaks.find(frame, seen, threads=values.threads)
   usable = (seen.facts['problem'] == '') & ~survey.is_constant(seen.facts)
   reasons = balance.balanced(
@@ -43,7 +50,7 @@ def run(arguments: Sequence[str]) -> None:
   style.write_atomic(left_out, spreadsheets.csv_bytes(why))
   _tell(kept, why, values.by, positive)
   print(f'Left out: {left_out}')
-  print('Subset: ' + tables.how_to_train(out, store))
+  print('Subset: ' + tables.how_to_train(out, store, values.voi))
 
 
 def _define(values: flags.FlagValues) -> None:

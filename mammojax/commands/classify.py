@@ -120,7 +120,7 @@ def _images(values: flags.FlagValues, config, network):
     from mammojax.data import table
 
     frame, store = table.finish(
-      *tables.examine(values),
+      *tables.examine(values, values.out),
       threads=values.threads,
       voi=network.recipe.options.voi,
     )

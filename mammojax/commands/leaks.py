@@ -7,7 +7,7 @@ from absl import flags
 import numpy as np
 
 from mammojax import errors
-from mammojax.commands import tables
+from mammojax.commands import parsing, tables
 
 _FAIL = ('leak', 'never')
 
@@ -16,14 +16,21 @@ def run(arguments: Sequence[str]) -> None:
   """Finds copies and near copies, and writes a split that respects them."""
   values = flags.FlagValues()
   tables.define(values)
+  parsing.define_voi(values)
   _define(values)
   tables.parse(values, 'leaks', arguments, 'FOLDER')
   from mammojax.data import leaks, survey
   from mammojax.report import leaks as page
 
   folder = tables.make_folder(values.out)
-  frame, store = tables.usable(values)
-  seen = survey.look(frame, store, threads=values.threads, counts_levels=False)
+  frame, store = tables.usable(values, values.out)
+  seen = survey.look(
+    frame,
+    store,
+    threads=values.threads,
+    voi=values.voi,
+    counts_levels=False,
+  )
   readable = np.flatnonzero(seen.facts['problem'] == '')
   embeddings = None
   if values.workdir:
@@ -46,10 +53,13 @@ def run(arguments: Sequence[str]) -> None:
     least_score=values.least_score,
     least_cosine=values.least_cosine,
   )
-  page.write(folder, pathlib.Path(values.table).name, found, store)
+  name = pathlib.Path(values.table).name
+  page.write(folder, name, found, store, values.voi)
   print(found.verdict())
   print(f'Page: {folder / "leaks.html"}')
-  print('Corrected: ' + tables.how_to_train(folder / 'split.csv', store))
+  print(
+    'Corrected: ' + tables.how_to_train(folder / 'split.csv', store, values.voi)
+  )
   if found.crossing and values.fail == 'leak':
     raise errors.IntegrityError(
       f'{found.verdict()} See {folder / "leaks.html"}; {folder / "split.csv"}'

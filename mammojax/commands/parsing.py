@@ -68,6 +68,50 @@ def define_config(values: flags.FlagValues) -> None:
   )
 
 
+def define_key(values: flags.FlagValues) -> None:
+  """Adds --key, which is `data.key_file` of a run."""
+  flags.DEFINE_string(
+    'key',
+    '',
+    'Key under which subjects become pseudonyms, outside --out; those of DICOM '
+    'files are read from their headers where the table has none.',
+    flag_values=values,
+  )
+
+
+def key(values: flags.FlagValues, folder: str | None = None) -> bytes | None:
+  """The key that was named, or None.
+
+  Args:
+    values: parsed flags, after `define_key`.
+    folder: where the results go and the key must not lie.
+
+  Returns:
+    of `pseudonyms.load_key`.
+
+  Raises:
+    UsageError: as `pseudonyms.load_key`.
+  """
+  if not values.key:
+    return None
+  from mammojax.data import pseudonyms
+
+  return pseudonyms.load_key(values.key, workdir=folder)
+
+
+def define_voi(values: flags.FlagValues) -> None:
+  """Adds --voi, which is `data.voi` of a run."""
+  from mammojax.data import luts
+
+  flags.DEFINE_enum(
+    'voi',
+    'none',
+    luts.MODES,
+    'Window of DICOM files that is used; none keeps all levels.',
+    flag_values=values,
+  )
+
+
 def config(values: flags.FlagValues, command: str):
   """The config that was named and the path of its file.
 

@@ -11,7 +11,7 @@ from mammojax.commands import parsing
 
 
 def define(values: flags.FlagValues) -> None:
-  """Adds --table, --root and --columns.<name>."""
+  """Adds --table, --root, --columns.<name>, --key and --threads."""
   from mammojax.data import table
 
   flags.DEFINE_string(
@@ -34,6 +34,7 @@ def define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     'threads', 2, 'Images read at once.', lower_bound=1, flag_values=values
   )
+  parsing.define_key(values)
 
 
 def parse(values: flags.FlagValues, command: str, arguments, out: str) -> None:
@@ -55,26 +56,39 @@ def parse(values: flags.FlagValues, command: str, arguments, out: str) -> None:
     raise errors.UsageError(f'{command} needs --out={out}.')
 
 
-def examine(values: flags.FlagValues):
-  """The table that was named: (frame, store, problems) of `table.examine`."""
+def examine(values: flags.FlagValues, folder: str | None):
+  """The table that was named.
+
+  Args:
+    values: parsed.
+    folder: where the results go and the key must not lie; None for one file.
+
+  Returns:
+    (frame, store, problems) of `table.examine`.
+  """
   from mammojax.data import table
 
   columns = {
     name: values[f'columns.{name}'].value
     for name in table.REQUIRED + table.OPTIONAL
   }
-  return table.examine(values.table, root=values.root, columns=columns)
+  return table.examine(
+    values.table,
+    root=values.root,
+    columns=columns,
+    key=parsing.key(values, folder),
+  )
 
 
-def usable(values: flags.FlagValues):
-  """(frame, store), refused when a row alone cannot be used.
+def usable(values: flags.FlagValues, folder: str | None):
+  """(frame, store) of `examine`, refused when a row alone cannot be used.
 
   Raises:
     DataError: values that cannot be understood, all of them listed.
   """
   from mammojax.data import checks
 
-  frame, store, problems = examine(values)
+  frame, store, problems = examine(values, folder)
   for kind in checks.BETWEEN_ROWS:
     problems.drop(kind)
   problems.raise_if_any()
@@ -97,13 +111,13 @@ def make_folder(out: str) -> pathlib.Path:
   return folder
 
 
-def how_to_train(path: pathlib.Path, store) -> str:
-  """The flags that let a written table be read."""
+def how_to_train(path: pathlib.Path, store, voi: str) -> str:
+  """The flags that let a written table be read as it was here."""
   return (
     '--config.data.source=table'
     f' --config.data.table={shlex.quote(str(path))}'
     f' --config.data.root={shlex.quote(str(store.root))}'
-  )
+  ) + (f' --config.data.voi={voi}' if voi != 'none' else '')
 
 
 def broken(frame: pd.DataFrame, facts: pd.DataFrame) -> list[str]:

@@ -48,6 +48,7 @@ def look(
   store: readers.Store,
   *,
   threads: int = 2,
+  voi: str = 'none',
   counts_levels: bool = True,
 ) -> Survey:
   """Decodes every image of a table; one that several rows name only once.
@@ -56,6 +57,7 @@ def look(
     frame: column `path`.
     store: where the paths lead.
     threads: images decoded at once.
+    voi: how DICOM files are read, a mode of `luts`.
     counts_levels: False leaves out 'levels', 'mean', 'deviation', 'black' and
       the histogram, which take two thirds of the time and which the search for
       copies does not need.
@@ -63,7 +65,7 @@ def look(
   Returns:
     Survey.
   """
-  files = imagefiles.ImageFiles(store)
+  files = imagefiles.ImageFiles(store, voi)
   codes, paths = pd.factorize(frame['path'])
   pictures = np.zeros((len(paths), SIDE, SIDE), np.uint8)
   with futures.ThreadPoolExecutor(threads) as pool:

@@ -130,7 +130,11 @@ class Findings:
 
 
 def write(
-  folder: pathlib.Path, name: str, found: Findings, store: readers.Store
+  folder: pathlib.Path,
+  name: str,
+  found: Findings,
+  store: readers.Store,
+  voi: str = 'none',
 ) -> None:
   """Writes leaks.html, pairs.csv, groups.csv and split.csv, 0600 each.
 
@@ -139,6 +143,7 @@ def write(
     name: of the table, for the page.
     found: of `leaks`.
     store: the pictures of the pairs are read from it again.
+    voi: see `thumbnails`.
 
   Raises:
     ResourceError: a file cannot be written.
@@ -151,7 +156,7 @@ def write(
     leak=bool(found.crossing),
     images=len(found.frame),
     counts=found.counts(),
-    shown=_shown(shown, found.frame, store),
+    shown=_shown(shown, found.frame, thumbnails.Thumbnails(store, voi=voi)),
     num_pairs=len(found.pairs),
     merged=merged.head(SHOWN_GROUPS).to_dict('records'),
     num_merged=len(merged),
@@ -178,8 +183,7 @@ def write(
   )
 
 
-def _shown(pairs, frame, store) -> list[dict]:
-  pictures = thumbnails.Thumbnails(store)
+def _shown(pairs, frame, pictures) -> list[dict]:
   paths = frame['path'].to_numpy()
   cells = []
   for pair in pairs.to_dict('records'):

@@ -36,6 +36,7 @@ def write(
   seen: survey.Survey,
   problems: checks.Problems,
   store: readers.Store,
+  voi: str = 'none',
 ) -> dict[str, Any]:
   """Writes inspect.html, summary.json and images.csv, 0600 each.
 
@@ -46,6 +47,7 @@ def write(
     seen: of the same rows.
     problems: what `table.examine` noted.
     store: the pictures of the contact sheet are read from it again.
+    voi: see `thumbnails`.
 
   Returns:
     what summary.json holds.
@@ -60,7 +62,7 @@ def write(
     found=found,
     titles=_TITLES,
     figures=_figures(found, seen),
-    sheet=_sheet(frame, seen, store),
+    sheet=_sheet(frame, seen, thumbnails.Thumbnails(store, voi=voi)),
     lines=_LINES,
     bars=_BARS,
   )
@@ -177,7 +179,7 @@ def _words(text: str) -> str:
   return short.replace('$', r'\$')
 
 
-def _sheet(frame, seen, store) -> list[dict[str, Any]]:
+def _sheet(frame, seen, pictures) -> list[dict[str, Any]]:
   """Images spread over the diagnoses, the same ones every time."""
   usable = frame[(seen.facts['problem'] == '').to_numpy()]
   turn = usable.groupby('diagnosis').cumcount()
@@ -185,7 +187,6 @@ def _sheet(frame, seen, store) -> list[dict[str, Any]]:
     ['turn', 'diagnosis', 'row'], kind='stable'
   )
   chosen = chosen.head(SHEET).sort_values(['diagnosis', 'row'], kind='stable')
-  pictures = thumbnails.Thumbnails(store)
   return [
     {
       'uri': pictures.uri(row['path']),

@@ -14,14 +14,15 @@ from mammojax.report import examples
 class Thumbnails:
   """Reads an image again and shows it small; a broken one is no picture."""
 
-  def __init__(self, store: readers.Store, side: int = 128):
+  def __init__(self, store: readers.Store, side: int = 128, voi: str = 'none'):
     """Reads nothing yet.
 
     Args:
       store: where the paths lead.
       side: height and width in pixels; the picture keeps its shape.
+      voi: how DICOM files are read, a mode of `data.luts`.
     """
-    self._files = imagefiles.ImageFiles(store)
+    self._files = imagefiles.ImageFiles(store, voi)
     self._side = side
 
   def uri(self, path: str) -> str:

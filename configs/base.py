@@ -82,6 +82,8 @@ def _data():
   data.split_seed = 0
   # Keep the table's own test rows and share out the rest.
   data.keep_test = False
+  # Diagnoses that neither train nor choose; `examine` enrols them afterwards.
+  data.held_out = ()
   # Folder in which finished images are stored, made when missing, so that
   # later runs decode nothing; '': none. Values are kept as 'uint16' (exact),
   # 'uint8' (for sources of 8 bit, within 1/510) or 'float32'.
@@ -349,6 +351,8 @@ def _eval():
   evaluation = ml_collections.ConfigDict()
   # 'first_visit', 'first_image', 'left' or 'right'; see metrics/protocols.
   evaluation.gallery = 'first_visit'
+  # Of 'first_image': how many of each subject are in the gallery.
+  evaluation.gallery_images = 1
   evaluation.batch_size = 128
   # Bootstrap draws over subjects for the intervals.
   evaluation.draws = 2000

@@ -3,8 +3,8 @@
 import gzip
 import os
 import pathlib
-import struct
 
+import idx_files
 import numpy as np
 import pytest
 
@@ -12,33 +12,12 @@ from mammojax import errors
 from mammojax.data import catalog, imagefiles, readers, splits, table
 
 
-def _idx(array):
-  head = struct.pack(f'>BBBB{array.ndim}I', 0, 0, 8, array.ndim, *array.shape)
-  return head + array.tobytes()
-
-
-def _mnist(root, rng, packed=True, mark='-'):
-  """40 training and 20 test images; returns all pixels and labels."""
-  pixels, labels = [], []
-  for prefix, count in (('train', 40), ('t10k', 20)):
-    images = rng.integers(0, 256, (count, 4, 5), np.uint8)
-    classes = rng.integers(0, 10, count, np.uint8)
-    for kind, array in (('images', images), ('labels', classes)):
-      data = _idx(array)
-      name = f'{prefix}-{kind}{mark}idx{array.ndim}-ubyte'
-      path = root / (name + '.gz' * packed)
-      path.write_bytes(gzip.compress(data) if packed else data)
-    pixels.extend(images)
-    labels.extend(classes.tolist())
-  return pixels, labels
-
-
 @pytest.mark.parametrize('packed', [True, False], ids=['gz', 'plain'])
 @pytest.mark.parametrize('mark', ['-', '.'])
 def test_mnist_has_the_images_and_labels_of_its_files(
   tmp_path, rng, packed, mark
 ):
-  pixels, labels = _mnist(tmp_path, rng, packed, mark)
+  pixels, labels = idx_files.write(tmp_path, rng, gz=packed, mark=mark)
   frame, notes, _ = catalog.read('mnist', tmp_path)
   assert frame['diagnosis'].tolist() == list(map(str, labels))
   files = imagefiles.ImageFiles(readers.open_store(tmp_path))
@@ -56,7 +35,7 @@ def test_mnist_has_the_images_and_labels_of_its_files(
 
 
 def test_classes_as_subjects_are_apart_between_splits(tmp_path, rng):
-  _mnist(tmp_path, rng)
+  idx_files.write(tmp_path, rng)
   by_image = catalog.read('fashion_mnist', tmp_path).frame
   frame = catalog.read('fashion_mnist', tmp_path, identity='class').frame
   assert (frame['split'] == by_image['split']).all()
@@ -67,13 +46,13 @@ def test_classes_as_subjects_are_apart_between_splits(tmp_path, rng):
 
 
 def test_idx_files_that_do_not_fit_together_are_refused(tmp_path, rng):
-  _mnist(tmp_path, rng)
+  idx_files.write(tmp_path, rng)
   labels = tmp_path / 'train-labels-idx1-ubyte.gz'
   whole = labels.read_bytes()
-  labels.write_bytes(gzip.compress(_idx(np.zeros(39, np.uint8))))
+  labels.write_bytes(gzip.compress(idx_files.packed(np.zeros(39, np.uint8))))
   with pytest.raises(errors.DataError, match=r'40 images, .* 39 labels'):
     catalog.read('mnist', tmp_path)
-  labels.write_bytes(gzip.compress(_idx(np.full(40, 10, np.uint8))))
+  labels.write_bytes(gzip.compress(idx_files.packed(np.full(40, 10, np.uint8))))
   with pytest.raises(errors.DataError, match='label 0 is 10'):
     catalog.read('mnist', tmp_path)
   labels.write_bytes((tmp_path / 'train-images-idx3-ubyte.gz').read_bytes())

@@ -66,6 +66,26 @@ def test_first_image_takes_the_first_row_of_subjects_with_several():
   assert list(got.years) == ['all']
 
 
+def test_first_images_are_as_many_of_each_subject_as_asked_for():
+  frame = VISITS.assign(visit_months=np.nan)
+  got = protocols.forensic(frame, gallery='first_image', gallery_images=2)
+  is_test = frame['split'] == 'test'
+  want = ([], [])
+  for subject in dict.fromkeys(frame.loc[is_test, 'subject']):
+    rows = np.flatnonzero(is_test & (frame['subject'] == subject)).tolist()
+    if len(rows) > 2:
+      want[0].extend(rows[:2])
+      want[1].extend(rows[2:])
+  assert want[1]
+  assert got.gallery_rows.tolist() == sorted(want[0])
+  assert got.query_rows.tolist() == sorted(want[1])
+  assert (got.num_mates == 2).all()
+  with pytest.raises(errors.DataError, match='more images than the gallery'):
+    protocols.forensic(frame, gallery='first_image', gallery_images=9)
+  with pytest.raises(errors.UsageError, match='1 or more, got 0'):
+    protocols.forensic(frame, gallery='first_image', gallery_images=0)
+
+
 @pytest.mark.parametrize('side', ['left', 'right'])
 def test_sides_are_matched_and_queries_without_a_mate_are_counted(side):
   got = protocols.forensic(VISITS, gallery=side)

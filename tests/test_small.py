@@ -175,6 +175,25 @@ def test_siamese_joins_the_features_of_one_branch_in_order(rng):
     model.apply(variables, f[0], f[1][:2], False, method='compare')
 
 
+def test_the_last_layer_of_double_convolutions_is_the_embedding(rng):
+  fields = {'mean': (0.0,), 'std': (1.0,), 'width': 4, 'dropout': 0.5}
+  model = embedder.build('double_conv', head='none', embedding_dim=5, **fields)
+  x = jnp.asarray(rng.uniform(0, 9, (64, 4, 4, 1)), jnp.float32)
+  variables = init(model, x)
+  inside = {name: tree['backbone'] for name, tree in variables.items()}
+  branch = small.DoubleConvNet(widths=(4, 8, 16), dim=5)
+  want = run(branch, inside, x)
+  want /= np.linalg.norm(want, axis=1, keepdims=True)
+  np.testing.assert_allclose(run(model, variables, x), want, rtol=1e-4)
+  # Channels are dropped in training, values of the embedding are not.
+  found, _ = jax.jit(
+    lambda variables, key: model.apply(
+      variables, x, True, rngs={'dropout': key}, mutable=['batch_stats']
+    )
+  )(variables, jax.random.key(0))
+  assert (np.asarray(found) != 0.0).all()
+
+
 def test_wrong_shapes_are_refused():
   with pytest.raises(ValueError, match='too small'):
     shapes(small.PatchNet(), side=45)

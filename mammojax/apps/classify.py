@@ -22,7 +22,7 @@ from mammojax.data import splits as split_rules
 from mammojax.metrics import choosing, classification
 
 # t-SNE of more images takes minutes, and their points hide each other.
-_MOST_POINTS = 1000
+MOST_POINTS = 1000
 _LEAST_POINTS = 5
 
 
@@ -190,13 +190,14 @@ def curves(
 
 
 def plane(
-  embeddings: np.ndarray, seed: int = 0
+  embeddings: np.ndarray, seed: int = 0, metric: str = 'cosine'
 ) -> tuple[np.ndarray, np.ndarray]:
-  """t-SNE of embeddings by cosine, of up to 1,000 of them drawn by chance.
+  """t-SNE of embeddings, of up to 1,000 of them drawn by chance.
 
   Args:
     embeddings: float32[n, d].
     seed: of the choice and of t-SNE.
+    metric: a distance of scikit-learn.
 
   Returns:
     (int64[m] rows, float32[m, 2] points); both empty for fewer than five.
@@ -204,10 +205,10 @@ def plane(
   num = len(embeddings)
   if num < _LEAST_POINTS:
     return np.zeros(0, np.int64), np.zeros((0, 2), np.float32)
-  rows = np.random.default_rng(seed).permutation(num)[:_MOST_POINTS]
+  rows = np.random.default_rng(seed).permutation(num)[:MOST_POINTS]
   rows.sort()
   maker = manifold.TSNE(
-    metric='cosine',
+    metric=metric,
     init='random',
     perplexity=min(30.0, (len(rows) - 1) / 3.0),
     random_state=seed,

@@ -15,6 +15,7 @@ REGISTRY: Mapping[str, str] = {
   'export': "Write the network of a run's best checkpoint as safetensors.",
   'classify': 'Fit and measure a classifier on the embeddings of a run.',
   'predict': 'What a classifier says of single images.',
+  'examine': 'What an embedding tells of classes: neighbours, pairs, panels.',
   'figures': 'Draw a figure that needs no run: loss-surface or selections.',
   'preview': 'Draw what each step of data.steps does to a few pictures.',
   'catalog': 'Write the table of a public data set, or list those known.',

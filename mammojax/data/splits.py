@@ -22,6 +22,8 @@ from mammojax import errors
 from mammojax.data import strata
 
 NAMES = ('train', 'validation', 'test')
+# Of rows that neither train nor choose, and are no test either.
+HELD_OUT = 'held_out'
 RULES = ('', 'column', 'hash', 'shuffled', 'stratified')
 # Of the seven, one and two tenths of the rule by hash.
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -277,3 +279,21 @@ def with_folds(
   names = np.where(chooses, 'validation', 'train').astype(object)
   names[folds == test_fold] = 'test'
   return frame.assign(split=names)
+
+
+def hold_out(frame: pd.DataFrame, diagnoses: Sequence[str]) -> pd.DataFrame:
+  """A table whose diagnoses of these names are HELD_OUT, but for test rows.
+
+  Args:
+    frame: columns `diagnosis` and `split`.
+    diagnoses: names.
+
+  Raises:
+    UsageError: a diagnosis that no row has.
+  """
+  known = sorted(set(frame['diagnosis']) - {''}) if len(diagnoses) else []
+  for name in diagnoses:
+    if name not in known:
+      raise errors.unknown('diagnosis of data.held_out', name, known)
+  is_held = frame['diagnosis'].isin(diagnoses) & (frame['split'] != 'test')
+  return frame.assign(split=frame['split'].mask(is_held, HELD_OUT))

@@ -1,5 +1,7 @@
 """Batches of random pairs or random triplets, each a function of (seed, step).
 
+`one_each` draws what is measured: a triplet for every image.
+
     sampler = PairBatches(labels, batch_size=64, seed=0)
     first, second = sampler[step][0::2], sampler[step][1::2]
 
@@ -123,6 +125,34 @@ class TripletBatches:
     return self._drawn.images[places.reshape(-1)]
 
 
+def one_each(
+  labels: np.ndarray, *, seed: int, items: np.ndarray | None = None
+) -> np.ndarray:
+  """A random triplet for every image that has a positive.
+
+  Args:
+    labels: int[n].
+    seed: 0 or more.
+    items: see `PairBatches`.
+
+  Returns:
+    int64[m, 3]: anchor, positive and negative, positions in `labels`, in
+    order of the anchors.
+
+  Raises:
+    UsageError: see `PairBatches`.
+  """
+  drawn = _Drawn(labels, items)
+  rng = samplers.generator(samplers.check_seed(seed), 0)
+  anchor = drawn.with_positive
+  places = np.stack(
+    [anchor, drawn.positives(rng, anchor), drawn.negatives(rng, anchor)],
+    axis=1,
+  )
+  found = drawn.images[places]
+  return found[np.argsort(found[:, 0], kind='stable')]
+
+
 class _Drawn:
   """Images in order of label and item; what is drawn are places in it."""
 
@@ -135,8 +165,8 @@ class _Drawn:
     new_item = new_label | np.append(True, items[1:] != items[:-1])
     self._label_span, self._item_span = _spans(new_label), _spans(new_item)
     alone = _lengths(self._label_span) == _lengths(self._item_span)
-    self._anchors = np.flatnonzero(~alone)
-    if not len(self._anchors):
+    self.with_positive = np.flatnonzero(~alone)
+    if not len(self.with_positive):
       raise errors.UsageError(
         'No label has two images, so there is no positive pair to draw. Check'
         ' the column that sampler.label names.'
@@ -153,7 +183,8 @@ class _Drawn:
 
   def anchors(self, rng, count):
     """Places of images that have a positive."""
-    return self._anchors[rng.integers(len(self._anchors), size=count)]
+    chosen = rng.integers(len(self.with_positive), size=count)
+    return self.with_positive[chosen]
 
   def positives(self, rng, anchor):
     """A place of the anchor's label and of another item, for each anchor."""

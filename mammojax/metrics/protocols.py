@@ -83,8 +83,9 @@ class Protocol:
     }
 
 
-def _first_visit(part: pd.DataFrame, first: np.ndarray):
+def _first_visit(part: pd.DataFrame, first: np.ndarray, count: int):
   """Gallery: all images of the first visit. Queries: the later visits."""
+  del count
   visit = part['visit_months'].to_numpy(np.float64)
   unknown = int(np.isnan(visit).sum())
   if unknown:
@@ -95,24 +96,25 @@ def _first_visit(part: pd.DataFrame, first: np.ndarray):
   return visit == first, visit > first
 
 
-def _first_image(part: pd.DataFrame, first: np.ndarray):
-  """Gallery: one image of each subject with several. Queries: the others."""
+def _first_image(part: pd.DataFrame, first: np.ndarray, count: int):
+  """Gallery: the first images of subjects with more. Queries: the others."""
   del first
-  several = part.groupby('subject')['subject'].transform('size') > 1
-  later = part['subject'].duplicated()
-  return (several & ~later).to_numpy(), later.to_numpy()
+  subjects = part.groupby('subject')['subject']
+  more = subjects.transform('size') > count
+  later = subjects.cumcount() >= count
+  return (more & ~later).to_numpy(), later.to_numpy()
 
 
-def _left(part: pd.DataFrame, first: np.ndarray):
+def _left(part: pd.DataFrame, first: np.ndarray, count: int):
   """Gallery: laterality L. Queries: laterality R."""
-  del first
+  del first, count
   side = part['laterality'].to_numpy()
   return side == 'L', side == 'R'
 
 
-def _right(part: pd.DataFrame, first: np.ndarray):
+def _right(part: pd.DataFrame, first: np.ndarray, count: int):
   """Gallery: laterality R. Queries: laterality L."""
-  gallery, queries = _left(part, first)
+  gallery, queries = _left(part, first, count)
   return queries, gallery
 
 
@@ -121,7 +123,7 @@ _CHOICES = dict(
 )
 _NO_QUERY = {
   'first_visit': 'no subject was seen at two visits or more',
-  'first_image': 'no subject has two images or more',
+  'first_image': 'no subject has more images than the gallery takes of each',
   'left': 'no subject has images of both breasts (laterality L and R)',
   'right': 'no subject has images of both breasts (laterality L and R)',
 }
@@ -146,6 +148,7 @@ def forensic(
   frame: pd.DataFrame,
   *,
   gallery: str = 'first_visit',
+  gallery_images: int = 1,
   split: str | None = 'test',
   gallery_split: str | None = 'same',
 ) -> Protocol:
@@ -157,10 +160,11 @@ def forensic(
       'first_visit': every image of each subject's smallest visit_months;
         queries are all images of later visits. Subjects seen once stay in the
         gallery, as people nobody looks for.
-      'first_image': the first row of each subject with two rows or more;
-        queries are these subjects' other rows. Needs no visits.
+      'first_image': the first rows, `gallery_images` of them, of each subject
+        that has more; queries are these subjects' other rows. Needs no visits.
       'left', 'right': the images of that breast; queries are those of the
         other, so one side must be mirrored when it is read.
+    gallery_images: of 'first_image', 1 or more.
     split: whose images are queries; None takes all rows.
     gallery_split: whose images are the gallery: 'same' as the queries, or
       None for all rows, as when each fold of a cross-validation searches the
@@ -171,11 +175,16 @@ def forensic(
     query less than half a year from it, or without a visit, is in 'all' only.
 
   Raises:
-    UsageError: an unknown gallery, or 'first_visit' where visits are unknown.
+    UsageError: an unknown gallery, 'first_visit' where visits are unknown, or
+      no gallery images.
     DataError: no rows, or no query with a mate.
   """
   if gallery not in _CHOICES:
     raise errors.unknown('gallery', gallery, GALLERIES)
+  if gallery_images < 1:
+    raise errors.UsageError(
+      f'gallery_images must be 1 or more, got {gallery_images}.'
+    )
   rows = np.arange(len(frame))
   is_asked = np.ones(len(frame), bool)
   if split is not None:
@@ -187,7 +196,7 @@ def forensic(
   part = frame.iloc[rows]
   visits = part.groupby('subject')['visit_months']
   first = visits.transform('min').to_numpy(np.float64)
-  in_gallery, is_query = _CHOICES[gallery](part, first)
+  in_gallery, is_query = _CHOICES[gallery](part, first, gallery_images)
   label = pd.factorize(part['subject'])[0].astype(np.int64)
   item = pd.factorize(part['item'])[0].astype(np.int64)
   pair = pd.factorize(label * len(part) + item)[0].astype(np.int64)

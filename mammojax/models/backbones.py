@@ -81,8 +81,9 @@ def _patch_net(width: int, dtype: Any) -> nn.Module:
   return small.PatchNet((width, 2 * width, 4 * width, 4 * width), dtype=dtype)
 
 
-def _double_conv(width: int, **options: Any) -> nn.Module:
-  return small.DoubleConvNet((width, 2 * width, 4 * width), **options)
+def _double_conv(width: int, dim: int, **options: Any) -> nn.Module:
+  widths = (width, 2 * width, 4 * width)
+  return small.DoubleConvNet(widths, dim=dim or 32, **options)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -104,7 +105,9 @@ KINDS: Mapping[str, Kind] = {
     options=_NORMED,
   ),
   'patch_net': Kind(_patch_net, width=32),
-  'double_conv': Kind(_double_conv, width=8, options=_NORMED | {'dropout'}),
+  'double_conv': Kind(
+    _double_conv, width=8, options=_NORMED | {'dropout', 'dim'}
+  ),
   'convnext_atto': _convnext((2, 2, 6, 2), 40),
   'convnext_femto': _convnext((2, 2, 6, 2), 48),
   'convnext_pico': _convnext((2, 2, 6, 2), 64),
@@ -124,6 +127,7 @@ def build(
   stem: str = 'imagenet',
   zero_init: bool = False,
   dropout: float = 0.0,
+  dim: int = 0,
   axis_name: str | None = None,
   frozen: tuple[str, ...] = (),
 ) -> nn.Module:
@@ -137,6 +141,7 @@ def build(
     stem: of ResNets, 'imagenet' or 'cifar'.
     zero_init: of ResNets, start every residual block as its shortcut.
     dropout: of double_conv; other backbones have none.
+    dim: of double_conv, the length of its features; 0: the published 32.
     axis_name: device axis over which batch norm is synchronised.
     frozen: patterns of parameters whose norms keep their statistics.
 
@@ -156,6 +161,7 @@ def build(
     'stem': stem,
     'zero_init': zero_init,
     'dropout': dropout,
+    'dim': dim,
     'axis_name': axis_name,
     'frozen': frozen,
   }

@@ -176,11 +176,12 @@ def build(
     head: one of HEADS.
     hidden: widths of dense layers in front of the last.
     embedding_dim: length of an embedding, number of logits of a classifier
-      or of a pair; the head 'none' has the length of the features.
+      or of a pair; the head 'none' has the length of the features, which of
+      double_conv is set by it.
     normalize: scale embeddings to length one; logits and the features of
       pairs never are.
     dropout: share of the features set to zero in training, and of channels
-      in double_conv.
+      in double_conv (of channels alone with its head 'none').
     channels: of the images.
     grey: one of GREYS; all but 'native' need channels=1.
     flatten: unroll the map of features in place of pooling it.
@@ -217,11 +218,15 @@ def build(
   mean, std = _per_channel('mean', mean, seen), _per_channel('std', std, seen)
   if min(std) <= 0:
     raise errors.UsageError(f'std must be above 0, got {std}.')
+  lost = dropout
   if name == 'double_conv':
     backbone = {**backbone, 'dropout': dropout}
+    if head == 'none':
+      # Its last layer is the embedding, of which nothing is dropped.
+      backbone['dim'], lost = embedding_dim, 0.0
   tops = {
     'embedding': heads.Mlp(tuple(hidden), embedding_dim, dropout, normalize),
-    'none': heads.Mlp((), 0, dropout, normalize),
+    'none': heads.Mlp((), 0, lost, normalize),
     'classifier': heads.Mlp(tuple(hidden), embedding_dim, dropout),
     'siamese': heads.Pair(tuple(hidden), embedding_dim, dropout),
   }

@@ -92,7 +92,7 @@ def draw(evaluation: Arrays) -> mpl_figure.Figure | None:
   for row, query in enumerate(queries):
     name = evaluation['example_query_name'][row]
     rank = 'query, ' + truth(int(evaluation['example_truth_rank'][row]))
-    _picture(grid[row, 0], query, short_name(name), rank, None)
+    picture(grid[row, 0], query, short_name(name), rank, None)
     for place in range(hits.shape[1]):
       good = bool(right[row, place])
       far = float(evaluation['example_distance'][row, place])
@@ -101,7 +101,7 @@ def draw(evaluation: Arrays) -> mpl_figure.Figure | None:
         continue
       name = short_name(evaluation['example_hit_names'][row, place])
       label = f'{"✓" if good else "✗"} {far:.3f}'
-      _picture(grid[row, place + 1], hits[row, place], name, label, good)
+      picture(grid[row, place + 1], hits[row, place], name, label, good)
   return figure
 
 
@@ -110,13 +110,22 @@ def truth(rank: int) -> str:
   return f'truth at rank {rank:,}' if rank > 0 else 'truth not in the gallery'
 
 
-def _picture(
+def picture(
   axes: mpl_axes.Axes,
   image: np.ndarray,
   title: str,
   label: str,
   good: bool | None,
 ) -> None:
+  """Draws one image, framed by whether the answer was right.
+
+  Args:
+    axes: to draw on.
+    image: uint8[h, w, 1 or 3].
+    title: above it.
+    label: below it.
+    good: None for a picture that is no answer.
+  """
   image = image[..., 0] if image.shape[-1] == 1 else image
   axes.imshow(image, cmap='gray', vmin=0, vmax=255)
   axes.set_xticks([])

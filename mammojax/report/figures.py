@@ -161,13 +161,15 @@ def _year_ticks(
 
 
 @style.styled
-def distances(evaluation: reading.Arrays) -> mpl_figure.Figure | None:
+def distances(
+  evaluation: reading.Arrays, label: str = 'Distance (1 − cosine similarity)'
+) -> mpl_figure.Figure | None:
   """Densities of matched and mismatched distances, equal-error threshold."""
   found = reading.histograms(evaluation)
   if found is None:
     return None
   edges, mated, nonmated = found
-  figure, axes = _axes('Distance (1 − cosine similarity)', 'Density')
+  figure, axes = _axes(label, 'Density')
   widths = np.diff(edges)
   axes.stairs(
     mated / mated.sum() / widths,

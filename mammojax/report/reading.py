@@ -163,23 +163,33 @@ def _record(line: str) -> dict | None:
 
 def evaluation(workdir: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
   """Arrays of evaluation.npz by name, and a sentence when there are none."""
-  path = workdir / 'evaluation.npz'
+  name = 'evaluation.npz'
   missing = 'so there are neither distances nor example queries'
+  found, problem = arrays(workdir, name)
+  if problem:
+    return {}, f'{problem[:-1]}, {missing}.'
+  if not _fits(found):
+    return {}, f'{name} holds arrays of unlike lengths, {missing}.'
+  return found, ''
+
+
+def arrays(
+  workdir: pathlib.Path, name: str
+) -> tuple[dict[str, np.ndarray], str]:
+  """Arrays of an npz file by name, and a sentence when there are none."""
+  path = workdir / name
   try:
     with zipfile.ZipFile(path) as members:
       size = sum(member.file_size for member in members.infolist())
     if size > MAX_EVALUATION_BYTES:
-      return {}, f'evaluation.npz unpacks to {size:,} bytes, {missing}.'
+      return {}, f'{name} unpacks to {size:,} bytes.'
     # Objects in an array would be pickles, which can run code.
-    with np.load(path, allow_pickle=False) as arrays:
-      found = dict(arrays)
+    with np.load(path, allow_pickle=False) as found:
+      return dict(found), ''
   except FileNotFoundError:
-    return {}, f'evaluation.npz is not in the workdir, {missing}.'
+    return {}, f'{name} is not in the workdir.'
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    return {}, f'evaluation.npz cannot be read, {missing}: {error}.'
-  if not _fits(found):
-    return {}, f'evaluation.npz holds arrays of unlike lengths, {missing}.'
-  return found, ''
+    return {}, f'{name} cannot be read: {error}.'
 
 
 def _fits(found: Arrays) -> bool:

@@ -213,8 +213,8 @@ def save_details(
     distance_edges=edges,
     mated_counts=mated,
     nonmated_counts=nonmated,
-    example_query=_thumbnails(images, protocol.query_rows[chosen]),
-    example_hits=_thumbnails(images, protocol.gallery_rows[hits]),
+    example_query=thumbnails(images, protocol.query_rows[chosen]),
+    example_hits=thumbnails(images, protocol.gallery_rows[hits]),
     example_correct=protocol.gallery_label[hits]
     == protocol.query_label[chosen][:, None],
     example_truth_rank=np.rint(ranks.first[chosen]).astype(np.int64),
@@ -257,7 +257,8 @@ def _choose(protocol, count, seed):
   return order[np.sort(first)][:count]
 
 
-def _thumbnails(images, rows):
+def thumbnails(images, rows: np.ndarray) -> np.ndarray:
+  """Pictures of rows of any shape, uint8[*rows, h, w, c]."""
   flat = images.images(rows.reshape(-1))
   flat = np.rint(flat * 255.0).astype(np.uint8)
   return flat.reshape(rows.shape + flat.shape[1:])

@@ -82,6 +82,10 @@ def image_set(
   storing.check(config)
   steps = recipe(config)
   if data.source == 'phantom':
+    if data.held_out:
+      raise errors.UsageError(
+        'data.held_out is for images of a table or of tfds, not for phantoms.'
+      )
     return _phantoms(data, steps)
   if data.source not in ('table', 'tfds'):
     known = ('phantom', 'table', 'tfds')
@@ -164,18 +168,20 @@ def _split(data, frame):
   """The table with the split column that `config.data` asks for."""
   options = {'rule': data.split_rule, 'seed': data.split_seed}
   if not data.num_folds:
-    return splits.divided(
+    frame = splits.divided(
       frame,
       fractions=data.split_fractions,
       keep_test=data.keep_test,
       **options,
     )
+    return splits.hold_out(frame, data.held_out)
   if data.keep_test:
     raise errors.UsageError(
       'data.num_folds makes every subject a test subject once;'
       ' data.keep_test cannot keep others.'
     )
-  return splits.with_folds(frame, data.num_folds, data.fold, **options)
+  frame = splits.with_folds(frame, data.num_folds, data.fold, **options)
+  return splits.hold_out(frame, data.held_out)
 
 
 def scaling(
@@ -246,6 +252,7 @@ def protocol(config, frame, split: str) -> protocols.Protocol:
   return protocols.forensic(
     frame,
     gallery=config.eval.gallery,
+    gallery_images=config.eval.gallery_images,
     split=split,
     gallery_split=None if config.data.num_folds else split,
   )

@@ -14,9 +14,9 @@ from mammojax.data import prepared, preparing, recipes
 # named here belongs to the key, so that a new one cannot be forgotten.
 FREE = frozenset(
   {
-    'cache_mb', 'fold', 'input', 'keep_test', 'key_file', 'num_folds',
-    'phantom', 'prepared', 'prepared_depth', 'region', 'root', 'source',
-    'split_fractions', 'split_rule', 'split_seed', 'table', 'tfds',
+    'cache_mb', 'fold', 'held_out', 'input', 'keep_test', 'key_file',
+    'num_folds', 'phantom', 'prepared', 'prepared_depth', 'region', 'root',
+    'source', 'split_fractions', 'split_rule', 'split_seed', 'table', 'tfds',
   }
 )  # fmt: skip
 _UINT8_BITS = 8

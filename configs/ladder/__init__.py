@@ -1,0 +1,1 @@
+"""Comparing images: five objectives on one small backbone."""

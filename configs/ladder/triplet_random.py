@@ -1,0 +1,18 @@
+"""Fourth rung: the triplet loss on random triplets, with a margin of 1.
+
+python main.py --config=configs/ladder/triplet_random.py \
+  --config.data.table=fashion.csv --config.data.root=<folder>
+"""
+
+from configs.ladder import common
+
+
+def get_config():
+  config = common.get_config()
+  config.sampler.name = 'triplets'
+  config.sampler.relate = 'drawn'
+  config.sampler.batch_size = 192
+  config.loss.name = 'triplet'
+  config.loss.selection = 'all'
+  config.loss.margin = 1.0
+  return config

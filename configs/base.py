@@ -89,6 +89,8 @@ def _data():
   # 'uint8' (for sources of 8 bit, within 1/510) or 'float32'.
   data.prepared = ''
   data.prepared_depth = 'uint16'
+  # Diagnoses that are the positive class; all others are the negative one.
+  data.positive = ()
   # Number of subject-disjoint folds, 0 for none, and the one to test on; -1
   # runs them all, each in a folder of its own, and pools their queries.
   data.num_folds = 0
@@ -133,7 +135,8 @@ def _sampler():
   # epochs ('shuffle'), or with as many images of each label: 'balanced'
   # batches, epochs that 'oversample' or 'undersample'.
   sampler.name = 'subjects'
-  # What is learnt, and balanced: 'subject' or 'diagnosis'.
+  # What is learnt, and balanced: 'subject', 'diagnosis', or 'target', whether
+  # the diagnosis is one of data.positive.
   sampler.label = 'subject'
   # Images of a batch of all samplers but 'subjects'.
   sampler.batch_size = 64
@@ -187,7 +190,8 @@ def _model():
   model.grey = 'native'
   # Unroll the last map in place of its mean; ties the network to a size.
   model.flatten = False
-  # 'embedding', 'none', 'classifier' or 'siamese'.
+  # 'embedding', 'none', or a decision: a 'classifier' of images, or 'siamese',
+  # of pairs: the first and second image of a subject, the third and fourth...
   model.head = 'embedding'
   # Widths of dense layers in front of the last.
   model.hidden = ()
@@ -324,6 +328,9 @@ def _optim():
   # Names of parameters that stay as they are, such as 'backbone/*'; their
   # batch norms keep their statistics.
   optim.freeze = ()
+  # More of them, while the network starts from model.weights or
+  # model.init_from. From scratch they learn.
+  optim.freeze_pretrained = ()
   # Learning rate of each layer over that of the next one; 1.0: equal rates.
   optim.layer_decay = 1.0
   # Rates of parameters by name, such as 'backbone/stem*=0.1'.
@@ -358,6 +365,11 @@ def _eval():
   evaluation.draws = 2000
   # Add the control that sees only what surrounds the breast.
   evaluation.masked_baseline = True
+  # Of decisions: the validation score that chooses the checkpoint, 'auc',
+  # 'accuracy', 'f2' or 'log_loss'; and the threshold: 'half' is one half; 'f1',
+  # 'f2' and 'youden' are what is best on validation.
+  evaluation.choose_by = 'auc'
+  evaluation.threshold = 'half'
   # Query rows shown in the report.
   evaluation.examples = 12
   return evaluation

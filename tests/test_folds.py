@@ -85,7 +85,7 @@ def test_a_fold_never_trains_on_the_subjects_it_tests(tmp_path, cache, rng):
     )
     frame = trainer.images.frame
     training = set(frame['subject'].iloc[trainer.rows])
-    queries = set(trainer.test_protocol.query_subject)
+    queries = set(trainer.evaluation.test_protocol.query_subject)
     assert not training & queries
     tested += sorted(queries)
   assert sorted(tested) == sorted(f'{n:03d}' for n in range(14))

@@ -254,16 +254,14 @@ def test_two_steps_of_a_pair_network(rng):
     std=(0.2,),
     axis_name=None,
   )
-  images = jnp.asarray(rng.random((6, 8, 8, 1)), jnp.float32)
+  images = jnp.asarray(rng.random((3, 8, 8, 2)), jnp.float32)
   is_same = jnp.asarray([True, False, True])
 
   def objective(variables, rngs):
-    features, _ = model.apply(
+    logits, _ = model.apply(
       variables, images, True, rngs=rngs, mutable=['batch_stats']
     )
-    logits = model.apply(
-      variables, features[:3], features[3:], True, rngs=rngs, method='compare'
-    )
+    assert logits.shape == (3, 1)
     return siamese.siamese_cross_entropy(logits, is_same)
 
   names, seen = two_steps(model, objective, images)
@@ -290,10 +288,33 @@ def test_what_does_not_fit_is_refused(fields, message):
     networks.model(config(**fields), mean=(0.5,), std=(0.2,), axis_name=None)
 
 
-@pytest.mark.parametrize('head', ['classifier', 'siamese'])
-def test_a_run_refuses_heads_that_give_logits(head):
-  with pytest.raises(errors.UsageError, match=f"model.head='{head}'"):
-    networks.check_embeds(config(model__head=head))
+@pytest.mark.parametrize(
+  'fields, message',
+  [
+    ({'model__head': 'classifier'}, "loss.name='logistic' in place of 'ada"),
+    ({'model__head': 'siamese'}, "sampler.label='target' in place of 'subj"),
+    ({'model__head': 'classifier'}, 'model.embedding_dim=1 in place of 8'),
+    ({'loss__name': 'logistic'}, 'set model.head to one of classifier, si'),
+  ],
+)
+def test_heads_and_losses_that_do_not_belong_together(fields, message):
+  with pytest.raises(errors.UsageError, match=message):
+    networks.check_head(config(**fields))
+
+
+def test_what_is_frozen_depends_on_where_the_network_starts():
+  fields = {
+    'optim__freeze': ('head',),
+    'optim__freeze_pretrained': ('backbone',),
+  }
+  scratch = config(**fields)
+  assert networks.frozen(scratch) == ('head',)
+  assert 'from scratch' in networks.remarks(scratch)[0]
+  for name in ('weights', 'init_from'):
+    given = config(**fields, **{f'model__{name}': 'a/b.h5'})
+    assert networks.frozen(given) == ('head', 'backbone')
+    assert networks.remarks(given) == []
+    assert 'b.h5' in networks.start(given)
 
 
 def test_grey_refuses_colour_images_at_trace_time():

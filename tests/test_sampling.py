@@ -29,6 +29,7 @@ class Table:
       'subject': [f's{i // 2}' for i in range(60)],
       'item': [f'i{i}' for i in range(60)],
       'diagnosis': ['malignant' if i < 12 else 'benign' for i in range(60)],
+      'target': ['positive' if i < 12 else 'negative' for i in range(60)],
     }
   )
 

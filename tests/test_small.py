@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mammojax.models import embedder, freezing, small, vgg
+from mammojax.models import embedder, freezing, heads, small, vgg
 
 
-def shapes(model, side=150, images=1):
-  x = [jnp.zeros((1, side, side, 1))] * images
+def shapes(model, side=150, images=1, channels=1):
+  x = [jnp.zeros((1, side, side, channels))] * images
   return jax.eval_shape(
     lambda key: model.init_with_output(key, *x, False), jax.random.key(0)
   )
@@ -66,7 +66,7 @@ def siamese(name, hidden, **options):
 
 
 def test_count_of_the_siamese_network_is_the_published_one():
-  _, variables = shapes(siamese('patch_net', (512,)))
+  _, variables = shapes(siamese('patch_net', (512,)), channels=2)
   assert freezing.count(variables) == (3_977_345, 0)
 
 
@@ -160,19 +160,18 @@ def test_siamese_joins_the_features_of_one_branch_in_order(rng):
   fields = {'mean': (0.0,), 'std': (1.0,)}
   model = siamese('double_conv', (), width=4, **fields)
   x, y = jnp.asarray(rng.uniform(0, 99, (2, 4, 4, 4, 1)), jnp.float32)
-  variables = init(model, x)
+  variables = init(model, jnp.concatenate([x, y], axis=-1))
   inside = {name: tree['backbone'] for name, tree in variables.items()}
   branch = small.DoubleConvNet(widths=(4, 8, 16))
-  f = [run(model, variables, image) for image in (x, y)]
-  np.testing.assert_allclose(f[0], run(branch, inside, x), rtol=1e-4)
+  f = [run(branch, inside, image) for image in (x, y)]
   dense = variables['params']['head']['mlp']['dense']
   want = np.concatenate(f, axis=-1) @ dense['kernel'] + dense['bias']
-  got = model.apply(variables, *f, False, method='compare')
+  got = run(model, variables, jnp.concatenate([x, y], axis=-1))
   np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-  swapped = model.apply(variables, *f[::-1], False, method='compare')
+  swapped = run(model, variables, jnp.concatenate([y, x], axis=-1))
   assert np.abs(swapped - got).max() > 1e-3
   with pytest.raises(ValueError, match='halves of pairs differ'):
-    model.apply(variables, f[0], f[1][:2], False, method='compare')
+    heads.Pair().init(jax.random.key(0), f[0], f[1][:2], False)
 
 
 def test_the_last_layer_of_double_convolutions_is_the_embedding(rng):

@@ -20,8 +20,7 @@ from mammojax.apps import sweep, sweep_plan
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
 ROOT = pathlib.Path(__file__).parents[1]
-SWEEPS = sorted((ROOT / 'configs' / 'sweeps').glob('[a-z]*.py'))
-# Settings of the tables of the paper.
+# Settings of the tables of AdaTriplet.
 SIZES = {
   'table1a': [1, 1, 1, 1],
   'table1b': [1, 1, 16, 4],
@@ -29,6 +28,7 @@ SIZES = {
   'losses_nih': [1] * 9,
   'losses_oai': [1] * 9,
 }
+SWEEPS = [ROOT / 'configs' / 'sweeps' / f'{name}.py' for name in SIZES]
 
 
 def spoilt(folder, old, new):

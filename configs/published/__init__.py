@@ -1,6 +1,7 @@
-"""Numbers of the AdaTriplet papers, to stand beside one's own.
+"""Published numbers, to stand beside one's own.
 
-Percent, mean and standard error over 5 seeds, on OAI and on NIH ChestX-ray14:
+Of AdaTriplet in percent, mean and standard error over 5 seeds, on OAI and on
+NIH ChestX-ray14:
 `OAI['Triplet']['year_6']['map']` is `(89.6, 0.8)`.
 
 Source: Nguyen et al. (2022), arXiv:2205.02849, supplement, tables 4 and 5 as
@@ -9,6 +10,14 @@ in github.com/Oulu-IMEDS/AdaTriplet; the short paper of the same name (MIDL
 AutoMargin; it presumably is. The CMC of Contrastive at 2 years is printed as
 '97+-0.1.0' there and is 97.0, 0.1 here.
 Differs: their CMC counts all matches of a query, `cmc@1` the first alone.
+
+`CBIS[table][row]` is of patches of CBIS-DDSM, one run each, percent but for
+the loss. Of SCRATCH_1 and SCRATCH_BM_V1 the text has numbers of the validation
+where the table has dashes. A fifth number in the rows of SCRATCH_BM has no
+heading and is left out.
+
+Source: Acquavia and Mazzini (2021), Convolutional neural network for medical
+imaging analysis, sections 4 to 6.
 """
 
 import csv
@@ -54,3 +63,21 @@ MARGINS: Table = {
     ('AutoMargin', 97.1),
   )
 }
+
+
+def _read_cbis() -> dict[str, Table]:
+  """Of each table the rows, as `Table`."""
+  tables: dict[str, Table] = {}
+  path = pathlib.Path(__file__).parent / 'cbis.csv'
+  with path.open(encoding='utf-8', newline='') as file:
+    for row in csv.DictReader(file):
+      table, name = row.pop('table'), row.pop('row')
+      tables.setdefault(table, {})[name] = {
+        'all': {
+          metric: (float(text), None) for metric, text in row.items() if text
+        }
+      }
+  return tables
+
+
+CBIS = _read_cbis()

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn import manifold
-from sklearn import metrics as sk_metrics
 import threadpoolctl
 
 from mammojax import errors
@@ -159,34 +158,6 @@ def _check_subjects(subjects, splits) -> None:
       'learnt by heart. `python -m mammojax leaks` writes a table that tears '
       'nobody.'
     )
-
-
-def curves(
-  positive: np.ndarray, probability: np.ndarray
-) -> dict[str, dict[str, list[float]]]:
-  """Points of the ROC and the precision-recall curve.
-
-  Args:
-    positive: bool[n].
-    probability: float64[n].
-
-  Returns:
-    'roc': 'false_positive_rate', 'recall'; 'precision_recall': 'recall',
-    'precision'. {} where a class is missing.
-  """
-  if positive.all() or not positive.any():
-    return {}
-  false, true, _ = sk_metrics.roc_curve(positive, probability)
-  precision, recall, _ = sk_metrics.precision_recall_curve(
-    positive, probability
-  )
-  return {
-    'roc': {'false_positive_rate': false.tolist(), 'recall': true.tolist()},
-    'precision_recall': {
-      'recall': recall.tolist(),
-      'precision': precision.tolist(),
-    },
-  }
 
 
 def plane(

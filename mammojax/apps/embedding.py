@@ -123,7 +123,11 @@ def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
     optimizers.optimizer(config),
     margins.state(config, steps_per_epoch=1),
     seed=config.seed,
-    image_shape=(data.image_size, data.image_size, data.channels),
+    image_shape=(
+      data.image_size,
+      data.image_size,
+      networks.image_channels(config),
+    ),
   )
   return transfer.from_run(state, folder)
 

@@ -156,7 +156,7 @@ def _draw(
 ) -> None:
   """Every figure, of the test split."""
   from mammojax.apps import classify
-  from mammojax.metrics import choosing, classification
+  from mammojax.metrics import choosing, classification, curves
   from mammojax.report import classification as report
   from mammojax.report import style
 
@@ -173,11 +173,11 @@ def _draw(
       (summary['ece_before_calibration'], cells['ece']['value']),
     ),
   }
-  curves = classify.curves(positives, probability)
-  if curves:
-    figures['roc'] = report.roc(curves['roc'], cells['auc'])
+  lines = curves.points(positives, probability)
+  if lines:
+    figures['roc'] = report.roc(lines['roc'], cells['auc'])
     figures['precision_recall'] = report.precision_recall(
-      curves['precision_recall'], cells['pr_auc'], float(positives.mean())
+      lines['precision_recall'], cells['pr_auc'], float(positives.mean())
     )
   chosen, points = classify.plane(embeddings[test])
   if len(chosen):

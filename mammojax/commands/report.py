@@ -30,8 +30,9 @@ def write(workdir: pathlib.Path, results) -> None:
     workdir: the run's folder.
     results: what its metrics.json holds.
   """
-  from mammojax.report import html, table
+  from mammojax.report import decisions, html, table
 
   page = html.write(workdir)
-  rich.console.Console().print(table.results(results))
+  shown = decisions if table.decides(results) else table
+  rich.console.Console().print(shown.results(results))
   print(f'Report: {page}')

@@ -46,7 +46,7 @@ def measure(
   probability: np.ndarray,
   subjects: np.ndarray,
   *,
-  threshold: float,
+  threshold: float | np.ndarray,
   draws: int = 2000,
   level: float = 0.95,
   seed: int = 0,
@@ -57,13 +57,14 @@ def measure(
     positive: bool[n], the truth.
     probability: float64[n] of being positive.
     subjects: int or str [n], whose image each is.
-    threshold: from which probability an image is called positive.
+    threshold: from which probability an image is called positive, one for all
+      or one each.
     draws: resamples of the subjects.
     level: share of the resamples inside an interval.
     seed: of the resamples.
 
   Returns:
-    'threshold': as given.
+    'threshold': as given; None for one each.
     'confusion': 'true_negative', 'false_positive', 'false_negative',
       'true_positive', numbers of images.
     'metrics': name -> 'value', 'low', 'high', 'n_used' (images that it is a
@@ -75,7 +76,12 @@ def measure(
     DataError: no image, or probabilities outside [0, 1].
   """
   positive, probability = check(positive, probability)
-  if not np.isfinite(threshold):
+  if np.shape(threshold) not in ((), positive.shape):
+    raise errors.UsageError(
+      f'threshold must be a number or {positive.shape}, got '
+      f'{np.shape(threshold)}.'
+    )
+  if not np.isfinite(threshold).all():
     raise errors.UsageError(f'threshold must be finite, got {threshold}.')
   called = probability >= threshold
   intervals = bootstrap.ends(
@@ -98,7 +104,7 @@ def measure(
         cell['draws_used'] = num
     table[name] = cell | {'n_used': used, 'n_total': len(positive)}
   return {
-    'threshold': float(threshold),
+    'threshold': None if np.ndim(threshold) else float(threshold),
     'confusion': confusion(positive, called),
     'metrics': table,
   }

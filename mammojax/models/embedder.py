@@ -10,13 +10,15 @@ Heads, and what the network gives with each:
     embedding   dense layers and rows of length one (or not): float32[b, d]
     none        the features of the backbone, of length one (or not)
     classifier  logits float32[b, d]
-    siamese     the features; `compare` gives the logits of pairs of them
+    siamese     logits float32[b, d] of pairs of images, one of them behind
+                the other along the channels
 
 Grey images, of one channel, meet a backbone in one of these ways:
 
     native      it has as many input channels as the images
     replicate   it sees three copies
-    learned     it sees three learned mixtures, see Colour
+    learned     it sees three learned mixtures, see Colour; they are scaled as
+                copies would be
     stem_sum    it has one input channel, and weights published for colours are
                 summed over them as they are loaded (`pretrained.grey_stem`)
 
@@ -37,6 +39,8 @@ from mammojax import errors
 from mammojax.models import backbones, conventions, heads
 
 GREYS = ('native', 'replicate', 'learned', 'stem_sum')
+# Of them those that make three channels of one.
+COLOURED = ('replicate', 'learned')
 HEADS = ('embedding', 'none', 'classifier', 'siamese')
 
 
@@ -61,8 +65,8 @@ class Embedder(nn.Module):
   Attributes:
     backbone: maps float32[b, h, w, c] and `train` to float32[b, f], and has
       a method `features` that gives its map.
-    head: maps float32[b, f] and `train` to float32[b, d]; a heads.Pair is
-      for `compare`, and embeddings are then the features as they are.
+    head: maps float32[b, f] and `train` to float32[b, d]; a heads.Pair maps
+      the features of both images of a pair.
     mean: one value a channel, on the scale [0, 1].
     std: one value a channel, above 0.
     order: of the channels, see `conventions.Scaling`.
@@ -99,7 +103,8 @@ class Embedder(nn.Module):
     """Embeddings of a batch of images.
 
     Args:
-      images: float32[b, h, w, c] in [0, 1].
+      images: float32[b, h, w, c] in [0, 1]; with a heads.Pair 2 c channels,
+        those of the first image of each pair in front.
       train: use batch statistics, see ResNet, and dropout, see `dropout`.
 
     Returns:
@@ -109,36 +114,23 @@ class Embedder(nn.Module):
       ValueError: at trace time, if the images do not have one channel for
         each value of `mean`.
     """
-    x = self._input(images)
-    if self.flatten:
-      x = self.backbone.features(x, train)
-      x = x.reshape(x.shape[0], -1)
-    else:
-      x = self.backbone(x, train)
     if not isinstance(self.head, heads.Pair):
-      return self.head(x, train)
-    if self.is_initializing():
-      self.head(x, x, train)
-    return x
+      return self.head(self._features(images, train), train)
+    halves = jnp.split(images, 2, axis=-1)
+    first, second = (self._features(half, train) for half in halves)
+    return self.head(first, second, train)
+
+  def _features(self, images: jax.Array, train: bool) -> jax.Array:
+    """float32[b, f], what the head is given of each image."""
+    x = self._input(images)
+    if not self.flatten:
+      return self.backbone(x, train)
+    x = self.backbone.features(x, train)
+    return x.reshape(x.shape[0], -1)
 
   def features(self, images: jax.Array, train: bool) -> jax.Array:
     """The map of the backbone, float32[b, h', w', f]; as `__call__`."""
     return self.backbone.features(self._input(images), train)
-
-  def compare(
-    self, first: jax.Array, second: jax.Array, train: bool
-  ) -> jax.Array:
-    """Logits of pairs of embeddings, with a head for pairs.
-
-    Args:
-      first: float32[n, f], what `__call__` gave.
-      second: likewise; the order matters.
-      train: use dropout.
-
-    Returns:
-      float32[n, dim].
-    """
-    return self.head(first, second, train)
 
   def _input(self, images: jax.Array) -> jax.Array:
     """What the backbone sees."""
@@ -148,9 +140,10 @@ class Embedder(nn.Module):
       )
     if self.grey == 'replicate':
       images = jnp.repeat(images, 3, axis=-1)
+    elif self.grey == 'learned':
+      images = self.colour(images)
     scaling = conventions.Scaling(self.mean, self.std, self.order)
-    x = conventions.apply(images, scaling)
-    return self.colour(x) if self.grey == 'learned' else x
+    return conventions.apply(images, scaling)
 
 
 def build(
@@ -214,7 +207,7 @@ def build(
     )
   if flatten and name in ('patch_net', 'double_conv'):
     raise errors.UsageError(f'{name} unrolls its map itself; flatten=False.')
-  seen = 3 if grey == 'replicate' else channels
+  seen = 3 if grey in COLOURED else channels
   mean, std = _per_channel('mean', mean, seen), _per_channel('std', std, seen)
   if min(std) <= 0:
     raise errors.UsageError(f'std must be above 0, got {std}.')

@@ -17,7 +17,14 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from mammojax.report import examples, figures, reading, style, table
+from mammojax.report import (
+  decisions,
+  examples,
+  figures,
+  reading,
+  style,
+  table,
+)
 
 NO_YEARS = (
   'There are no results by year: no query has a known time since the first '
@@ -48,18 +55,17 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   environment, environment_note = reading.settings(folder, 'environment.json')
   history, history_note = reading.history(folder)
   evaluation, evaluation_note = reading.evaluation(folder)
-  page = template('report.html').render(
+  decides = table.decides(metrics)
+  make = _of_decisions if decides else _of_retrieval
+  own = make(metrics, history, evaluation)
+  page = template('decisions.html' if decides else 'report.html').render(
+    **own,
+    figures=_saved(folder, own['drawn'], table.leaks(metrics)),
     name=folder.resolve().name,
     metrics=metrics,
     leak=table.leaks(metrics),
-    verdict=table.verdict(metrics),
     warnings=_warnings(metrics),
     facts=_facts(metrics),
-    pairs=_pairs(evaluation),
-    groups=table.groups(metrics['test']),
-    baselines=table.baselines(metrics),
-    has_masked='masked' in table.baselines(metrics),
-    figures=_figures(folder, metrics, history, evaluation),
     notes={
       'history': history_note or 'Nothing of this was logged by this run.',
       'history_bad': history_note if history else '',
@@ -69,7 +75,6 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
       'config': config_note,
       'environment': environment_note,
     },
-    examples=examples.rows(evaluation),
     config=reading.flat(config),
     environment=reading.flat(environment),
     reproduce=_reproduce(config, environment),
@@ -93,32 +98,59 @@ def template(name: str) -> jinja2.Template:
   return environment.get_template(name)
 
 
-def _figures(
-  folder: pathlib.Path,
+def _of_decisions(
   metrics: Mapping[str, Any],
   history: reading.History,
   evaluation: Mapping[str, Any],
-) -> dict[str, markupsafe.Markup | None]:
-  """Draws and saves every figure; name -> SVG for the page or None."""
-  drawn = {
-    'loss': figures.loss(history),
-    'active_fraction': figures.active_fraction(history),
-    'validation': figures.validation(
-      history, table.number(metrics.get('best_step'))
-    ),
-    'margins': figures.margins(history),
-    'years_map': figures.years(metrics, 'map'),
-    'years_cmc1': figures.years(metrics, 'cmc@1'),
-    'distances': figures.distances(evaluation),
-    'examples': examples.draw(evaluation),
+) -> dict[str, Any]:
+  """What the page of a run that decides says, figures undrawn."""
+  return {
+    'verdict': decisions.verdict(metrics),
+    'threshold': decisions.threshold(metrics),
+    'splits': decisions.splits(metrics),
+    'drawn': decisions.figures(metrics, history, evaluation),
   }
+
+
+def _of_retrieval(
+  metrics: Mapping[str, Any],
+  history: reading.History,
+  evaluation: Mapping[str, Any],
+) -> dict[str, Any]:
+  """What the page of a run that embeds says, figures undrawn."""
+  return {
+    'verdict': table.verdict(metrics),
+    'pairs': _pairs(evaluation),
+    'groups': table.groups(metrics['test']),
+    'baselines': table.baselines(metrics),
+    'has_masked': 'masked' in table.baselines(metrics),
+    'examples': examples.rows(evaluation),
+    'drawn': {
+      'loss': figures.loss(history),
+      'active_fraction': figures.active_fraction(history),
+      'validation': figures.validation(
+        history, table.number(metrics.get('best_step'))
+      ),
+      'margins': figures.margins(history),
+      'years_map': figures.years(metrics, 'map'),
+      'years_cmc1': figures.years(metrics, 'cmc@1'),
+      'distances': figures.distances(evaluation),
+      'examples': examples.draw(evaluation),
+    },
+  }
+
+
+def _saved(
+  folder: pathlib.Path, drawn: Mapping[str, Any], is_leak: bool
+) -> dict[str, markupsafe.Markup | None]:
+  """Saves every figure; name -> SVG for the page or None."""
   inline: dict[str, markupsafe.Markup | None] = {}
   for name, figure in drawn.items():
     inline[name] = None
     if figure is None:
       _remove_old(folder / 'figures', name)
       continue
-    if table.leaks(metrics):
+    if is_leak:
       style.stamp(figure, 'LEAK')
     paths = style.save(figure, folder / 'figures', name)
     # The page sets the examples itself, in columns that fit the screen.
@@ -159,6 +191,7 @@ def _facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
   speed = table.number(metrics.get('images_per_second'))
   facts = [
     ('Loss', metrics.get('loss')),
+    ('Started from', metrics.get('start')),
     ('Steps', _whole(metrics.get('steps'))),
     ('Kept step', _whole(metrics.get('best_step'))),
     ('Seed', metrics.get('seed')),

@@ -7,6 +7,7 @@ than none.
 
 from collections.abc import Mapping, Sequence
 import json
+import math
 import pathlib
 from typing import Any
 import zipfile
@@ -28,7 +29,7 @@ def metrics(workdir: pathlib.Path) -> dict[str, Any]:
 
   Raises:
     DataError: the file is missing, is no JSON, lacks the test mAP over all
-      years, or holds a number that is no fraction.
+      years (of decisions the accuracy), or holds a number that is no fraction.
   """
   path = workdir / 'metrics.json'
   try:
@@ -70,8 +71,9 @@ def _problem(found: Any) -> str:
     problem = _scores_problem(name, scores)
     if problem:
       return problem
-  if table.number(table.cell(found['test'], 'all', 'map').get('value')) is None:
-    return 'the number test / all / map / value is missing'
+  name = 'accuracy' if table.decides(found) else 'map'
+  if table.number(table.cell(found['test'], 'all', name).get('value')) is None:
+    return f'the number test / all / {name} / value is missing'
   return ''
 
 
@@ -88,7 +90,8 @@ def _scores_problem(name: str, scores: Any) -> str:
         return f'{name} / {group} / {metric!r} is not a table'
       for end in ('value', 'low', 'high'):
         value = table.number(cell.get(end))
-        if value is not None and not 0 <= value <= 1:
+        most = math.inf if metric in table.UNBOUNDED else 1
+        if value is not None and not 0 <= value <= most:
           return (
             f'{name} / {group} / {metric} / {end} is {value:g}, '
             'not a fraction between 0 and 1'

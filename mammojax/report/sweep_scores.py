@@ -12,11 +12,13 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mammojax import errors
 from mammojax.report import reading, table
 
 METRICS = ('map', 'map_at_r', 'cmc@1')
+DECISIONS = ('accuracy', 'log_loss', 'f2', 'auc')
 
 
 def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
 
 
 def averages(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-  """METRICS over runs: group -> metric -> `mean_and_error`.
+  """METRICS, or DECISIONS, over runs: group -> metric -> `mean_and_error`.
 
   Args:
     runs: contents of metrics.json; a run without a number does not count.
@@ -53,7 +55,7 @@ def averages(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
   groups = {group: None for run in runs for group in run['test']}
   found: dict[str, dict[str, Any]] = {}
   for group in table.groups(groups):
-    for metric in METRICS:
+    for metric in (*METRICS, *DECISIONS):
       values = [
         value
         for run in runs
@@ -72,7 +74,10 @@ def averages(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 def validation(
   folder: pathlib.Path, metrics: Mapping[str, Any]
 ) -> float | None:
-  """Validation mAP of the checkpoint that was tested; None where there is none.
+  """Validation of the checkpoint that was tested, more being better.
+
+  The mAP; of decisions the score that chose the checkpoint, with a minus where
+  less is better. None where there is none.
 
   Args:
     folder: of the run; with folds, the mean over them counts.
@@ -84,7 +89,9 @@ def validation(
     known = [value for value in each if value is not None]
     return float(np.mean(known)) if len(known) == len(folds) else None
   steps, values = reading.series(
-    reading.history(folder)[0], 'validation', 'map'
+    reading.history(folder)[0],
+    'validation',
+    'choice' if table.decides(metrics) else 'map',
   )
   at_best = values[steps == metrics.get('best_step')]
   return float(at_best[-1]) if len(at_best) else None
@@ -106,8 +113,9 @@ def collect(
   Returns:
     'rows', each with 'name', 'scans' (its number of settings), 'chosen' (index
     of the setting that stands for it, or None), 'note', and 'settings' with
-    'name', 'overrides', 'runs', 'finished', 'validation_map' and 'scores'; and
-    'runs' as given. A finished run whose files are damaged becomes 'failed'.
+    'name', 'overrides', 'runs', 'finished', 'validation', 'validation_by' and
+    'scores'; 'runs' as given; and 'metrics', the names of those that the runs
+    have. A finished run whose files are damaged becomes 'failed'.
   """
   runs, contents = _contents(workdir, runs)
   made = []
@@ -126,7 +134,9 @@ def collect(
         'settings': found,
       }
     )
-  return {'rows': made, 'runs': runs}
+  decide = any(table.decides(content) for content in contents.values())
+  metrics = DECISIONS if decide else METRICS
+  return {'rows': made, 'runs': runs, 'metrics': list(metrics)}
 
 
 def _contents(workdir, runs):
@@ -152,22 +162,73 @@ def _setting(workdir, row, name, overrides, runs, contents) -> dict[str, Any]:
     'overrides': dict(overrides),
     'runs': len(own),
     'finished': len(folders),
-    'validation_map': mean_and_error(known) if known else None,
+    'validation': mean_and_error(known) if known else None,
+    'validation_by': _chosen_by(contents[folders[0]]) if folders else '',
     'scores': averages([contents[folder] for folder in folders]),
   }
+
+
+def _chosen_by(metrics: Mapping[str, Any]) -> str:
+  """The metric that chose the checkpoint of a run."""
+  return metrics['choose_by'] if table.decides(metrics) else 'map'
 
 
 def _choose(settings) -> tuple[int | None, str]:
   """Index of the setting that counts, and how it was found."""
   if len(settings) == 1:
     return (0 if settings[0]['finished'] else None), ''
-  able = [i for i, s in enumerate(settings) if s['validation_map']]
+  able = [i for i, s in enumerate(settings) if s['validation']]
   if not able:
-    return None, 'no run with a validation mAP, so no setting is chosen'
-  best = max(able, key=lambda i: settings[i]['validation_map']['mean'])
+    return None, 'no run with a validation, so no setting is chosen'
+  best = max(able, key=lambda i: settings[i]['validation']['mean'])
   done = sum(s['finished'] == s['runs'] for s in settings)
-  value = table.percent(settings[best]['validation_map']['mean'])
-  note = f'validation mAP {value}, the best of {len(settings)} settings'
+  by, value = (settings[best][name] for name in ('validation_by', 'validation'))
+  shown = table.score(by, abs(value['mean']))
+  note = (
+    f'validation {table.heading(by)} {shown}, the best of {len(settings)} '
+    'settings'
+  )
   if done < len(settings):
     note += f', of which {done} have all their runs'
   return best, note
+
+
+def frame(record: Mapping[str, Any]) -> pd.DataFrame:
+  """A record as one line a row, setting, group and metric; percent."""
+  lines = []
+  for row in record['rows']:
+    published = record['published'].get(row['name'], {})
+    for index, setting in enumerate(row['settings']):
+      is_chosen = index == row['chosen']
+      for group, cells in setting['scores'].items():
+        for metric, cell in cells.items():
+          theirs = published.get(group, {}).get(metric) if is_chosen else None
+          value, error = theirs or (None, None)
+          lines.append(
+            {
+              'row': row['name'],
+              'setting': setting['name'],
+              'scans': row['scans'],
+              'chosen': is_chosen,
+              'group': group,
+              'metric': metric,
+              'mean': _scaled(cell['mean'], metric),
+              'standard_error': _scaled(cell['standard_error'], metric),
+              'runs': cell['runs'],
+              'wanted_runs': setting['runs'],
+              'published': value,
+              'published_error': error,
+            }
+          )
+  return pd.DataFrame(lines, columns=_COLUMNS)
+
+
+_COLUMNS = (
+  'row', 'setting', 'scans', 'chosen', 'group', 'metric', 'mean',
+  'standard_error', 'runs', 'wanted_runs', 'published', 'published_error',
+)  # fmt: skip
+
+
+def _scaled(value: float | None, metric: str) -> float | None:
+  factor = 1.0 if metric in table.UNBOUNDED else 100.0
+  return None if value is None else factor * value

@@ -13,7 +13,6 @@ import pathlib
 from typing import Any
 
 from matplotlib import figure as mpl_figure
-import pandas as pd
 
 from mammojax.report import spreadsheets, style, sweep_scores, table
 
@@ -45,7 +44,7 @@ def write(
   contents = {
     'sweep.json': f'{text}\n'.encode(),
     'sweep.md': markdown(record).encode(),
-    'sweep.csv': spreadsheets.csv_bytes(frame(record)),
+    'sweep.csv': spreadsheets.csv_bytes(sweep_scores.frame(record)),
   }
   paths = []
   for name, content in contents.items():
@@ -79,27 +78,32 @@ def _years(record) -> dict[str, float]:
   }
 
 
-def mean(cell: Mapping[str, Any]) -> str:
+def mean(cell: Mapping[str, Any], metric: str) -> str:
   """'87.8 ± 0.4', '87.8' for a single run, or a dash."""
   if not cell:
     return table.NOTHING
-  value, error = table.percent(cell['mean']), cell['standard_error']
-  return value if error is None else f'{value} ± {table.percent(error)}'
+  value, error = table.score(metric, cell['mean']), cell['standard_error']
+  return value if error is None else f'{value} ± {table.score(metric, error)}'
 
 
-def _published(cell: Sequence[float | None] | None) -> str:
+def _published(cell: Sequence[float | None] | None, metric: str) -> str:
   if not cell:
     return table.NOTHING
-  value, error = cell
-  return f'{value:.1f}' if error is None else f'{value:.1f} ± {error:.1f}'
+  digits = 2 if metric in table.UNBOUNDED else 1
+  return ' ± '.join(f'{x:.{digits}f}' for x in cell if x is not None)
 
 
 def summary(row: Mapping[str, Any]) -> str:
   """A row in one line for the terminal."""
   finished = sum(setting['finished'] for setting in row['settings'])
   wanted = sum(setting['runs'] for setting in row['settings'])
-  value = mean(table.cell(_scores(row), 'all', 'map'))
-  return f'{row["name"]}: test mAP {value} ({finished} of {wanted} runs)'
+  scores = _scores(row)
+  metric = 'accuracy' if 'accuracy' in scores.get('all', {}) else 'map'
+  value = mean(table.cell(scores, 'all', metric), metric)
+  return (
+    f'{row["name"]}: test {table.heading(metric)} {value} ({finished} of '
+    f'{wanted} runs)'
+  )
 
 
 def markdown(record: Mapping[str, Any]) -> str:
@@ -110,11 +114,14 @@ def markdown(record: Mapping[str, Any]) -> str:
     '',
     f'    {record["command"]}',
     '',
-    'Test split, percent: mean ± standard error over seeds '
+    'Test split, percent (a loss as it is): mean ± standard error over seeds '
     f'({", ".join(map(str, seeds))}). N_s: settings that were scanned.',
   ]
-  for metric in sweep_scores.METRICS:
-    lines += ['', f'## {table.METRICS[metric]}', '', *_table(record, metric)]
+  if 'accuracy' in record['metrics']:
+    lines += ['', *_wide(record)]
+  else:
+    for metric in record['metrics']:
+      lines += ['', f'## {table.heading(metric)}', '', *_table(record, metric)]
   if record['published']:
     lines += ['', f'In brackets: {record["published_name"]}, as published.']
     theirs = record['published'].values()
@@ -151,19 +158,39 @@ def _table(record, metric: str) -> list[str]:
     head += [label, f'({label})'] if group in beside else [label]
   lines = [_line(head), _line(['---'] + ['---:'] * (len(head) - 1))]
   for row in record['rows']:
-    finished = sum(s['finished'] for s in row['settings'])
-    wanted = sum(s['runs'] for s in row['settings'])
-    count = str(finished)
-    if finished < wanted:
-      count = f'**{finished} of {wanted}**'
-    cells = [row['name'], str(row['scans']), count]
+    cells = [row['name'], str(row['scans']), _count(row)]
     for group in groups:
-      cells.append(mean(table.cell(_scores(row), group, metric)))
+      cells.append(mean(table.cell(_scores(row), group, metric), metric))
       if group in beside:
         theirs = published.get(row['name'], {}).get(group, {})
-        cells.append(f'({_published(theirs.get(metric))})')
+        cells.append(f'({_published(theirs.get(metric), metric)})')
     lines.append(_line(cells))
   return lines
+
+
+def _wide(record) -> list[str]:
+  """All metrics of decisions side by side, the published ones in brackets."""
+  metrics, published = record['metrics'], record['published']
+  head = ['', 'N_s', 'runs', *(table.heading(metric) for metric in metrics)]
+  lines = [_line(head), _line(['---'] + ['---:'] * (len(head) - 1))]
+  for row in record['rows']:
+    theirs = published.get(row['name'], {}).get('all', {})
+    cells = [row['name'], str(row['scans']), _count(row)]
+    for metric in metrics:
+      ours = mean(table.cell(_scores(row), 'all', metric), metric)
+      beside = (
+        f' ({_published(theirs.get(metric), metric)})' if published else ''
+      )
+      cells.append(ours + beside)
+    lines.append(_line(cells))
+  return lines
+
+
+def _count(row) -> str:
+  """Runs that are finished, in bold where some are not."""
+  finished = sum(setting['finished'] for setting in row['settings'])
+  wanted = sum(setting['runs'] for setting in row['settings'])
+  return str(finished) if finished == wanted else f'**{finished} of {wanted}**'
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -193,46 +220,6 @@ def _unfinished(record) -> list[str]:
     # Indented, so that nothing in a log is taken for markup.
     lines += ['', *(f'      {line}' for line in run['last_lines']), '']
   return lines
-
-
-def frame(record: Mapping[str, Any]) -> pd.DataFrame:
-  """One line for each row, setting, group and metric; percent."""
-  lines = []
-  for row in record['rows']:
-    published = record['published'].get(row['name'], {})
-    for index, setting in enumerate(row['settings']):
-      is_chosen = index == row['chosen']
-      for group, cells in setting['scores'].items():
-        for metric, cell in cells.items():
-          theirs = published.get(group, {}).get(metric) if is_chosen else None
-          value, error = theirs or (None, None)
-          lines.append(
-            {
-              'row': row['name'],
-              'setting': setting['name'],
-              'scans': row['scans'],
-              'chosen': is_chosen,
-              'group': group,
-              'metric': metric,
-              'mean': 100 * cell['mean'],
-              'standard_error': _times_100(cell['standard_error']),
-              'runs': cell['runs'],
-              'wanted_runs': setting['runs'],
-              'published': value,
-              'published_error': error,
-            }
-          )
-  return pd.DataFrame(lines, columns=_COLUMNS)
-
-
-_COLUMNS = (
-  'row', 'setting', 'scans', 'chosen', 'group', 'metric', 'mean',
-  'standard_error', 'runs', 'wanted_runs', 'published', 'published_error',
-)  # fmt: skip
-
-
-def _times_100(value: float | None) -> float | None:
-  return None if value is None else 100 * value
 
 
 @style.styled

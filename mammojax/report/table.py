@@ -24,7 +24,22 @@ BASELINES = {
   'pixel': 'Raw pixels',
   'masked': 'Masked',
   'chance': 'Chance',
+  'most_common': 'Most common class',
 }
+DECISIONS = {
+  'accuracy': 'Accuracy',
+  'log_loss': 'Loss',
+  'f2': 'F2',
+  'auc': 'AUC',
+  'recall': 'Recall',
+  'specificity': 'Specificity',
+  'precision': 'Precision',
+  'pr_auc': 'PR-AUC',
+  'brier': 'Brier',
+  'ece': 'ECE',
+}
+# Metrics that are no fractions: they have no upper end and no percent.
+UNBOUNDED = ('log_loss',)
 NOTHING = '–'
 
 
@@ -41,12 +56,37 @@ def percent(value: Any) -> str:
   return NOTHING if found is None else f'{100 * found:.1f}'
 
 
+def score(metric: str, value: Any) -> str:
+  """A number as `percent`, or with three decimals where it is no fraction."""
+  if metric not in UNBOUNDED:
+    return percent(value)
+  found = number(value)
+  return NOTHING if found is None else f'{found:.3f}'
+
+
+def heading(metric: str) -> str:
+  """How a metric is written above a column."""
+  return (METRICS | DECISIONS).get(metric, metric)
+
+
+def decides(metrics: Mapping[str, Any]) -> bool:
+  """Whether the run was judged by decisions, not by retrieval."""
+  return metrics.get('kind') == 'classification'
+
+
 def interval(cell: Mapping[str, Any], dash: str = '–') -> str:
   """'81.2–87.0' where the cell has both ends, else ''."""
   low, high = number(cell.get('low')), number(cell.get('high'))
   if low is None or high is None:
     return ''
   return f'{percent(low)}{dash}{percent(high)}'
+
+
+def span(metric: str, cell: Mapping[str, Any]) -> str:
+  """`interval`, of any metric."""
+  if metric not in UNBOUNDED or not interval(cell):
+    return interval(cell)
+  return f'{score(metric, cell["low"])}–{score(metric, cell["high"])}'
 
 
 def count(value: Any) -> str:

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from mammojax.metrics import bootstrap
-from mammojax.training import evaluate, inputs, train
+from mammojax.training import decisions, evaluate, inputs, networks, train
 from mammojax.training import workdir as workdirs
 
 _LOG = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def run(
     parts.append(train.run(one, folders[-1], command))
   lock = workdirs.prepare(workdir, config.to_dict(), command)
   try:
-    results = pool(config, folders, parts)
+    results = pool(config, workdir, folders, parts)
     if lock is not None:
       workdirs.atomic_write_json(workdir / 'metrics.json', results)
   finally:
@@ -65,23 +65,52 @@ def run(
 
 def pool(
   config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
   folders: Sequence[pathlib.Path],
   parts: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-  """Metrics over the queries of all folds.
+  """Metrics over the queries, or the decisions, of all folds.
 
   Args:
     config: the run's.
+    workdir: of the run, for the pooled `evaluation.npz` of decisions.
     folders: of the folds; each holds `evaluation.npz`.
     parts: what `metrics.json` of each holds.
 
   Returns:
     The same record as of one run. Baselines and chance, which need no
-    training, are pooled in the same way; 'folds' keeps each fold's own mAP.
+    training, are pooled in the same way; 'folds' keeps each fold's own mAP, or
+    of decisions the AUC.
   """
   files = [
     evaluate.load_details(folder / 'evaluation.npz') for folder in folders
   ]
+
+  common = {
+    'seed': config.seed,
+    'steps': config.train.steps,
+    'loss': config.loss.name,
+    'start': networks.start(config),
+    'warnings': [
+      f'Fold {fold}: {text}'
+      for fold, part in enumerate(parts)
+      for text in part['warnings']
+    ],
+    'seconds': sum(part['seconds'] for part in parts),
+    **{
+      name: float(np.mean([part[name] for part in parts]))
+      for name in ('input_wait_fraction', 'images_per_second')
+    },
+  }
+  if networks.decides(config):
+    found = decisions.pool(config, files, workdir / 'evaluation.npz')
+    areas = [part['test']['all']['auc']['value'] for part in parts]
+    return {**found, 'folds': areas, **common}
+  return {**_pooled_matching(config, files, parts), **common}
+
+
+def _pooled_matching(config, files, parts) -> dict[str, Any]:
+  """Metrics of retrieval over the queries of all folds."""
 
   def pooled(prefix):
     names = [n for n in evaluate.METRICS if f'{prefix}_{n}' in files[0]]
@@ -119,19 +148,6 @@ def pool(
     'baselines': {**baselines, 'chance': {'all': chance}},
     'counts': {'queries': int(sum(weights)), **_same_counts(parts)},
     'folds': [part['test']['all']['map']['value'] for part in parts],
-    'seed': config.seed,
-    'steps': config.train.steps,
-    'loss': config.loss.name,
-    'warnings': [
-      f'Fold {fold}: {text}'
-      for fold, part in enumerate(parts)
-      for text in part['warnings']
-    ],
-    'seconds': sum(part['seconds'] for part in parts),
-    **{
-      name: float(np.mean([part[name] for part in parts]))
-      for name in ('input_wait_fraction', 'images_per_second')
-    },
   }
 
 

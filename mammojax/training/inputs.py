@@ -1,15 +1,18 @@
 """From a config to images, batches and the matching experiment it names."""
 
+from collections.abc import Sequence
 import os
 import pathlib
 
 import ml_collections
 import numpy as np
+import pandas as pd
 
 from mammojax import errors
 from mammojax.data import images as table_images
 from mammojax.data import (
   imageset,
+  pairing,
   phantom,
   pseudonyms,
   recipes,
@@ -78,6 +81,34 @@ def image_set(
     DataError: rows or files that cannot be used, all of them listed.
     IntegrityError: one subject in two splits.
   """
+  images = _image_set(config, workdir, preload)
+  if config.model.head == 'siamese':
+    images = pairing.Pairs(images)
+  if config.data.positive:
+    images.frame = with_target(images.frame, config.data.positive)
+  return images
+
+
+def with_target(frame: pd.DataFrame, positive: Sequence[str]) -> pd.DataFrame:
+  """The table with the column target: 'positive', 'negative' or ''.
+
+  Args:
+    frame: with the column diagnosis; '' is a diagnosis that is not known.
+    positive: the diagnoses that are positive.
+
+  Raises:
+    UsageError: one of them is not in the table.
+  """
+  known = sorted(set(frame['diagnosis']) - {''})
+  for name in positive:
+    if name not in known:
+      raise errors.unknown('diagnosis of data.positive', name, known)
+  named = np.where(frame['diagnosis'].isin(positive), 'positive', 'negative')
+  return frame.assign(target=np.where(frame['diagnosis'] == '', '', named))
+
+
+def _image_set(config, workdir, preload) -> imageset.ImageSet:
+  """The images as they lie in the source."""
   data = config.data
   storing.check(config)
   steps = recipe(config)
@@ -205,12 +236,16 @@ def scaling(
     DataError: training images without contrast.
   """
   name = config.data.input
-  channels = networks.input_channels(config)
-  conventions.check(name, channels)
+  seen = networks.input_channels(config)
+  conventions.check(name, seen)
   if name in conventions.PUBLISHED:
-    return conventions.scaling(name, channels)
+    return conventions.scaling(name, seen)
   pick = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)
   sample = images.images(rows[pick], config.data.region)
+  # The images of a pair are scaled alike.
+  images_each = networks.image_channels(config) // config.data.channels
+  channels = sample.shape[-1] // images_each
+  sample = sample.reshape(*sample.shape[:2], -1, channels)
   mean = sample.mean(axis=(0, 1, 2), dtype=np.float64)
   std = sample.std(axis=(0, 1, 2), dtype=np.float64)
   if not (std > 0).all():

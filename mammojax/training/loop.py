@@ -15,7 +15,6 @@ import numpy as np
 
 from mammojax import errors
 from mammojax.data import pipeline
-from mammojax.metrics import collapse
 from mammojax.training import (
   checkpoints,
   clocks,
@@ -43,7 +42,8 @@ class Loop:
     devices: where steps run.
     step_fn: (state, metrics, placed batch) -> (state, metrics, pulse).
     rate_fn: step -> learning rate.
-    validate_fn: (state, stop) -> scalars, or None without validation data.
+    judge: what validates, `matching.Matching` or its like.
+    embed_fn: (state, rows, stop) -> what the network gives.
     saved: checkpoints.
     workdir: the run's folder.
     item_names: item of each row of the table, for the file of a divergence.
@@ -54,7 +54,8 @@ class Loop:
   devices: parallel.Parallel
   step_fn: Callable[..., Any]
   rate_fn: Callable[[int], Any]
-  validate_fn: Callable[..., dict[str, float]] | None
+  judge: Any
+  embed_fn: Callable[..., np.ndarray]
   saved: checkpoints.Checkpoints
   workdir: pathlib.Path
   item_names: np.ndarray
@@ -119,7 +120,7 @@ class Loop:
 
   def _catch_up(self, state, done):
     """Validates a step that a stop saved before its validation was through."""
-    if not self._owes_validation or self.validate_fn is None:
+    if not self._owes_validation or not self.judge.can_validate:
       return
     metrics = self._validate(state, done)
     if metrics is None:
@@ -164,7 +165,7 @@ class Loop:
       self._log(done)
     metrics = None
     is_due = train.eval_every and done % train.eval_every == 0
-    is_due = self.validate_fn is not None and (is_due or is_last)
+    is_due = self.judge.can_validate and (is_due or is_last)
     if is_due:
       metrics = self._validate(state, done)
     self._owes_validation = is_due and metrics is None
@@ -227,12 +228,8 @@ class Loop:
     if values is None:
       return None
     self._writer.write_scalars(done, {'split': 'validation', **values})
-    self._bar.note(
-      f'step {done}: validation mAP {values["map"]:.3f}, '
-      f'CMC@1 {values["cmc@1"]:.3f}, mean cosine {values["mean_cosine"]:.3f}, '
-      f'effective rank {values["effective_rank"]:.1f}'
-    )
-    warning = collapse.diagnose(values)
+    self._bar.note(f'step {done}: validation {self.judge.words(values)}')
+    warning = self.judge.warning(values)
     if warning:
       self.warnings.append(f'Step {done}: {warning}')
       self._bar.note(f'WARNING {self.warnings[-1]}')
@@ -242,7 +239,9 @@ class Loop:
   def _try_validation(self, state):
     """Scalars, or None when a signal cut the validation short."""
     try:
-      return self.validate_fn(state, self._stop)
+      return self.judge.validate(
+        lambda rows: self.embed_fn(state, rows, self._stop)
+      )
     except errors.Stopped:
       return None
 

@@ -87,6 +87,7 @@ LOSSES: Mapping[str, Loss] = {
     init=trained_losses.classifier,
     has_gallery=False,
   ),
+  'logistic': Loss(trained_losses.logistic, ('reduction',), has_gallery=False),
   'siamese': Loss(
     trained_losses.siamese,
     ('reduction',),

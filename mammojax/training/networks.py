@@ -1,6 +1,7 @@
 """From a config to the network it names."""
 
 from collections.abc import Sequence
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import ml_collections
 from mammojax import errors
 from mammojax.models import embedder
 
+# Heads that give a decision, not an embedding.
+LOGITS = ('classifier', 'siamese')
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 # Of `config.model`, what is for `embedder.build` as it is.
 _FIELDS = (
@@ -55,21 +58,72 @@ def model(
   )
 
 
-def check_embeds(config: ml_collections.ConfigDict) -> None:
-  """Refuses a head whose logits no loss on embeddings can take.
+def decides(config: ml_collections.ConfigDict) -> bool:
+  """Whether the network gives a logit of being positive, not an embedding."""
+  return config.model.head in LOGITS
+
+
+def check_head(config: ml_collections.ConfigDict) -> None:
+  """Refuses heads and losses that do not belong together.
 
   Raises:
-    UsageError: with the heads and losses to take instead.
+    UsageError: with the fields to set.
   """
-  instead = {
-    'classifier': "model.head='embedding' with loss.name='cross_entropy'",
-    'siamese': "model.head='none' with loss.name='siamese'",
+  head, loss = config.model.head, config.loss.name
+  if not decides(config):
+    if loss == 'logistic':
+      raise errors.UsageError(
+        f'loss.name=logistic takes logits, and model.head={head!r} gives '
+        f'embeddings: set model.head to one of {", ".join(LOGITS)}.'
+      )
+    return
+  wanted = {
+    'loss.name': (loss, 'logistic'),
+    'model.embedding_dim': (config.model.embedding_dim, 1),
+    'sampler.label': (config.sampler.label, 'target'),
   }
-  if config.model.head in instead:
+  wrong = [
+    f'{field}={want!r} in place of {got!r}'
+    for field, (got, want) in wanted.items()
+    if got != want
+  ]
+  if wrong:
     raise errors.UsageError(
-      f'model.head={config.model.head!r} is for training by code of its own; '
-      f'a run takes {instead[config.model.head]}.'
+      f'model.head={head!r} gives one logit, whether an image is positive: set '
+      f'{", ".join(wrong)}.'
     )
+
+
+def image_channels(config: ml_collections.ConfigDict) -> int:
+  """Channels of what the network is given: those of two images for a pair."""
+  return config.data.channels * (2 if config.model.head == 'siamese' else 1)
+
+
+def start(config: ml_collections.ConfigDict) -> str:
+  """Where the network starts from, in a word or two."""
+  if config.model.weights:
+    return f'weights of {pathlib.Path(config.model.weights).name}'
+  if config.model.init_from:
+    return f'the run {pathlib.Path(config.model.init_from).name}'
+  return 'scratch'
+
+
+def remarks(config: ml_collections.ConfigDict) -> list[str]:
+  """What a reader of the results must know about where the network starts."""
+  if not config.optim.freeze_pretrained or start(config) != 'scratch':
+    return []
+  return [
+    'Results from scratch: model.weights names no file, so what '
+    'optim.freeze_pretrained would have kept as published learned from '
+    'nothing. They are not to be compared with those of published weights.'
+  ]
+
+
+def frozen(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Patterns of the parameters that do not move in this run."""
+  optim = config.optim
+  more = () if start(config) == 'scratch' else optim.freeze_pretrained
+  return (*optim.freeze, *more)
 
 
 def check_length(model: embedder.Embedder, config, image_shape) -> None:
@@ -98,5 +152,6 @@ def check_length(model: embedder.Embedder, config, image_shape) -> None:
 
 
 def input_channels(config: ml_collections.ConfigDict) -> int:
-  """Channels that are scaled, after grey images are repeated."""
-  return 3 if config.model.grey == 'replicate' else config.data.channels
+  """Channels that are scaled, after grey images are coloured."""
+  is_coloured = config.model.grey in embedder.COLOURED
+  return 3 if is_coloured else config.data.channels

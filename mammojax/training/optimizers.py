@@ -78,7 +78,8 @@ def optimizer(
   if optim.layer_decay != 1.0 or optim.rates:
     parts.append(_scaled(_layer_factor(config), _rates(optim.rates)))
   chain = optax.chain(*parts)
-  return freezing.freeze(chain, optim.freeze) if optim.freeze else chain
+  frozen = networks.frozen(config)
+  return freezing.freeze(chain, frozen) if frozen else chain
 
 
 def is_kernel(params: Any) -> Any:
@@ -102,7 +103,7 @@ def penalty(
   Raises:
     UsageError: l2 is negative.
   """
-  weight, patterns = config.optim.l2, tuple(config.optim.freeze)
+  weight, patterns = config.optim.l2, networks.frozen(config)
   if weight < 0:
     raise errors.UsageError(f'optim.l2 must be at least 0, got {weight}.')
 

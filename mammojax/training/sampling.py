@@ -6,7 +6,7 @@ import numpy as np
 from mammojax import errors
 from mammojax.data import epochs, imageset, pipeline, samplers, tuples
 
-LABELS = ('subject', 'diagnosis')
+LABELS = ('subject', 'diagnosis', 'target')
 RELATE = ('all', 'drawn')
 _SHOWN = 5
 
@@ -101,7 +101,10 @@ def build(
 
 def _check_labels(frame, label):
   if label not in frame:
-    raise errors.DataError(f'The images have no {label}; see sampler.label.')
+    raise errors.DataError(
+      f'The images have no {label}; see sampler.label'
+      f'{" and data.positive" if label == "target" else ""}.'
+    )
   empty = frame.loc[frame[label] == '', 'item'].tolist()
   if empty:
     shown = ', '.join(map(repr, empty[:_SHOWN]))

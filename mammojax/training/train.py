@@ -18,14 +18,15 @@ import numpy as np
 
 from mammojax import errors
 from mammojax.data import pipeline
-from mammojax.metrics import protocols
 from mammojax.training import (
   checkpoints,
+  classifying,
   evaluate,
   factory,
   inputs,
   loop,
   margins,
+  matching,
   networks,
   objectives,
   optimizers,
@@ -105,7 +106,10 @@ class Trainer:
   def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path):
     """Builds everything; every mistake in the config shows here."""
     self.config, self.workdir = config, workdir
-    networks.check_embeds(config)
+    networks.check_head(config)
+    self.remarks = networks.remarks(config)
+    for remark in self.remarks:
+      _LOG.warning('%s', remark)
     self.objective = objectives.build(config)
     self.augment_fn = factory.augmentation(config)
     self.devices = parallel.Parallel(
@@ -118,10 +122,13 @@ class Trainer:
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if not len(self.rows):
       raise errors.DataError('The table has no image in the split train.')
+    self.evaluation: classifying.Classifying | matching.Matching
+    if networks.decides(config):
+      self.evaluation = classifying.Classifying(config, self.images)
+    else:
+      self.evaluation = matching.Matching(config, self.images)
     self.sampler = sampling.build(config, self.images, self.rows)
-    self.test_protocol = inputs.protocol(config, self.images.frame, 'test')
     self._build_model()
-    self._build_evaluation()
 
   def _build_model(self):
     config = self.config
@@ -131,7 +138,7 @@ class Trainer:
       networks.model,
       config,
       **scaling._asdict(),
-      frozen=tuple(config.optim.freeze),
+      frozen=networks.frozen(config),
     )
     image_shape = (self.images.image_size,) * 2 + (self.images.channels,)
     networks.check_length(build(axis_name=None), config, image_shape)
@@ -167,22 +174,13 @@ class Trainer:
         micro_batch=factory.micro_batch(
           config, num_devices=self.devices.num_devices
         ),
-        freeze=tuple(config.optim.freeze),
+        freeze=networks.frozen(config),
         penalty_fn=optimizers.penalty(config),
         same_item=config.sampler.same_item,
         tuple_size=sampling.tuple_size(config),
       )
     )
     self.embed_fn = evaluate.embedder(build(axis_name=None))
-
-  def _build_evaluation(self):
-    try:
-      self.validation_protocol = inputs.protocol(
-        self.config, self.images.frame, 'validation'
-      )
-    except errors.DataError as error:
-      _LOG.warning('No validation, so the last checkpoint counts: %s', error)
-      self.validation_protocol = None
 
   def run(self, stop: signals.StopSignal) -> dict[str, Any]:
     """Trains what is left to train, tests, writes `metrics.json`."""
@@ -191,7 +189,10 @@ class Trainer:
       parameter_overview.get_parameter_overview(self.state.params),
     )
     config = self.config
-    with checkpoints.Checkpoints(self.workdir / 'checkpoints') as saved:
+    judged = self.evaluation
+    with checkpoints.Checkpoints(
+      self.workdir / 'checkpoints', best_metric=judged.best_metric
+    ) as saved:
       preparation.keep(
         self.workdir, self.preparation, writes=jax.process_index() == 0
       )
@@ -209,7 +210,8 @@ class Trainer:
         devices=self.devices,
         step_fn=self.step_fn,
         rate_fn=optimizers.schedule(config),
-        validate_fn=self._validate if self.validation_protocol else None,
+        judge=judged,
+        embed_fn=self.embed,
         saved=saved,
         workdir=self.workdir,
         item_names=self.images.frame['item'].to_numpy(),
@@ -217,7 +219,7 @@ class Trainer:
       state = training.run(self.state, stop)
       saved.wait()
       best_step = int(state.step)
-      if self.validation_protocol is not None and saved.best() is not None:
+      if judged.can_validate and saved.best() is not None:
         state, best_step, _ = saved.restore(state, 'best')
     return self._test(state, best_step, training, stop)
 
@@ -236,48 +238,21 @@ class Trainer:
       stop=stop,
     )
 
-  def _sides(self, state, protocol: protocols.Protocol, stop):
-    query = self.embed(state, protocol.query_rows, stop)
-    return query, self.embed(state, protocol.gallery_rows, stop)
-
-  def _validate(self, state, stop) -> dict[str, float]:
-    protocol = self.validation_protocol
-    return evaluate.validation(protocol, *self._sides(state, protocol, stop))
-
   def _test(self, state, best_step, training, stop) -> dict[str, Any]:
-    config, protocol = self.config, self.test_protocol
-    query, gallery = self._sides(state, protocol, stop)
-    values = evaluate.score(protocol, query, gallery)
-    options = {'draws': config.eval.draws, 'seed': config.seed}
-    baselines, baseline_values = evaluate.baselines(
-      self.images, protocol, masked=config.eval.masked_baseline, **options
-    )
+    config, is_first = self.config, jax.process_index() == 0
     results = {
-      'test': evaluate.summarize(protocol, values, **options),
-      'baselines': baselines,
-      'counts': {
-        'subjects': protocol.n_subjects,
-        'gallery': protocol.n_gallery,
-        'queries': protocol.n_queries,
-        'queries_without_mate': protocol.n_without_mate,
-      },
+      **self.evaluation.test(
+        lambda rows: self.embed(state, rows, stop),
+        self.workdir / 'evaluation.npz' if is_first else None,
+      ),
       'seed': config.seed,
       'steps': config.train.steps,
       'best_step': best_step,
       'loss': config.loss.name,
-      'warnings': list(dict.fromkeys(training.warnings)),
+      'start': networks.start(config),
+      'warnings': list(dict.fromkeys([*self.remarks, *training.warnings])),
       **training.clock.results(),
     }
-    if jax.process_index() == 0:
-      evaluate.save_details(
-        self.workdir / 'evaluation.npz',
-        self.images,
-        protocol,
-        query,
-        gallery,
-        {'query': values, **baseline_values},
-        num_examples=config.eval.examples,
-        seed=config.seed,
-      )
+    if is_first:
       workdirs.atomic_write_json(self.workdir / 'metrics.json', results)
     return results

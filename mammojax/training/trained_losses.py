@@ -109,6 +109,37 @@ def cross_entropy(
   return loss, losses.ClassStats(rows, correct, numerics.divide(gap, rows))
 
 
+def logistic(
+  logits,
+  relation,
+  *,
+  reduction: str = 'mean',
+  axis_name: str | None = None,
+  stats: bool = False,
+):
+  """Binary cross-entropy of the logits that a network gives.
+
+  Args:
+    logits: float[b, 1], this device's rows.
+    relation: int32[b] labels or Relation; label 1 is positive, 0 is not.
+    reduction: 'mean' over valid rows, or 'sum'.
+    axis_name: device axis over which sums and counts are reduced.
+    stats: return (loss, losses.SiameseStats) instead of the loss.
+
+  Returns:
+    float32[], or (float32[], SiameseStats).
+  """
+  relation = relations.fill(relations.as_relation(relation, logits.shape[0]))
+  return losses.siamese_cross_entropy(
+    logits,
+    relation.label == 1,
+    where=relation.valid,
+    axis_name=axis_name,
+    reduction=reduction,
+    stats=stats,
+  )
+
+
 def siamese_head(
   key: jax.Array, num_classes: int, dim: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import jax
 import orbax.checkpoint as ocp
 
 from mammojax import errors
-from mammojax.training import layouts
+from mammojax.training import classifying, layouts, matching, networks
 from mammojax.training import state as state_lib
+from mammojax.training import workdir as workdirs
 from mammojax.training.sealed_steps import SealedSteps
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +30,9 @@ def best(workdir: str | pathlib.Path, field: str) -> tuple[dict[str, Any], int]:
     UsageError: the folder holds no checkpoint.
     IntegrityError: all are damaged.
   """
-  shelf = SealedSteps(pathlib.Path(workdir) / 'checkpoints', 'map')
+  shelf = SealedSteps(
+    pathlib.Path(workdir) / 'checkpoints', _best_metric(pathlib.Path(workdir))
+  )
   for step in shelf.ranked() or shelf.candidates(None):
     if shelf.verify(step) is not None:
       break
@@ -42,6 +45,18 @@ def best(workdir: str | pathlib.Path, field: str) -> tuple[dict[str, Any], int]:
   with ocp.StandardCheckpointer() as reader:
     found = reader.restore(shelf.folder(step).absolute() / 'default')
   return {name: found[name] or {} for name in ('params', 'batch_stats')}, step
+
+
+def _best_metric(workdir: pathlib.Path) -> str:
+  """The metric of the validation that ranks the checkpoints of a run."""
+  path = workdir / workdirs.CONFIG
+  saved = workdirs.read_json(path) if path.is_file() else {}
+  head = (saved.get('model') or {}).get('head')
+  return (
+    classifying.Classifying.best_metric
+    if (head in networks.LOGITS)
+    else matching.Matching.best_metric
+  )
 
 
 def from_run(

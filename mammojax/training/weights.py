@@ -58,7 +58,8 @@ def scaling(config: ml_collections.ConfigDict) -> conventions.Scaling | None:
   if not description:
     return None
   found = _scaling(description, path)
-  if len(found.mean) != networks.input_channels(config):
+  # One value serves all channels.
+  if len(found.mean) not in (1, networks.input_channels(config)):
     raise errors.UsageError(
       f'{model.weights!r} is of images of {len(found.mean)} channels; '
       f'data.channels is {config.data.channels} and model.grey '
@@ -214,7 +215,7 @@ def rebuild(
   config = ml_collections.ConfigDict(description['config'])
   fed = _scaling(description, path)
   model = networks.model(config, **fed._asdict(), axis_name=None)
-  side, channels = config.data.image_size, config.data.channels
+  side, channels = config.data.image_size, networks.image_channels(config)
   shapes = jax.eval_shape(
     lambda key: model.init(
       key, jnp.zeros((1, side, side, channels)), train=False

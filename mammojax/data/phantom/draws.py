@@ -6,7 +6,7 @@ depend on what was rendered before it, nor on the process that renders it.
 
 import numpy as np
 
-STREAMS = ('woman', 'breast', 'lesion', 'exposure')
+STREAMS = ('woman', 'breast', 'lesion', 'exposure', 'patch')
 SIDE_NUMBERS = {'L': 0, 'R': 1}
 VIEW_NUMBERS = {'CC': 0, 'MLO': 1}
 

@@ -72,7 +72,7 @@ def test_block_equals_float64_loop(rng, block, last, stride):
 
 @pytest.mark.parametrize('size', [1, 3, 7])
 @pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('side', [8, 9])
+@pytest.mark.parametrize('side', [2, 3, 8, 9])
 def test_convolve_and_its_gradients_equal_loops(rng, size, stride, side):
   x = rng.normal(size=(3, side, side + 2, 2))
   kernel = rng.normal(size=(size, size, 2, 4))

@@ -1,24 +1,35 @@
-"""ResNets beside PyTorch's on the same cores: training and use."""
+"""ResNets beside PyTorch's on the same cores: training and use.
+
+Ours runs as one device whose operations share the cores, and as one device a
+core, each with its share of the batch, as `parallel.num_devices` does.
+"""
+
+import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 import numpy as np
 
 from benchmarks import timing, torch_resnet
 from mammojax.models import backbones
 
-BATCH = 32
 NETWORKS = {'resnet18': 512, 'resnet50': 2048}
-SIDES = (96, 128, 256)
+# Side of the images and how many. At 64 px the last maps are 2 x 2.
+BATCHES = {64: 32, 96: 32, 128: 32, 256: 8}
+_AXIS = 'data'
 
 
-def runners(name: str, images: np.ndarray, direction: np.ndarray):
+def runners(
+  name: str, images: np.ndarray, direction: np.ndarray, num_devices: int
+):
   """As torch_resnet.runners, for our network of the same name."""
-  model = backbones.build(name)
-  x, slope = jnp.asarray(images), jnp.asarray(direction)
-  variables = _made_up(model, x[:1])
+  model = backbones.build(name, axis_name=_AXIS)
+  variables = _made_up(model, images[:1])
 
-  @jax.jit
   def backward(variables, x, slope):
     def objective(params):
       out, new = model.apply(
@@ -28,8 +39,29 @@ def runners(name: str, images: np.ndarray, direction: np.ndarray):
 
     return jax.grad(objective, has_aux=True)(variables['params'])
 
-  forward = jax.jit(lambda variables, x: model.apply(variables, x, False))
-  return lambda: backward(variables, x, slope), lambda: forward(variables, x)
+  def forward(variables, x):
+    return model.apply(variables, x, False)
+
+  kind = jax.sharding.AxisType.Auto
+  mesh = jax.make_mesh(
+    (num_devices,),
+    (_AXIS,),
+    axis_types=(kind,),
+    devices=jax.devices()[:num_devices],
+  )
+  whole, shared = PartitionSpec(), PartitionSpec(_AXIS)
+
+  def place(value, spec):
+    return jax.device_put(value, jax.sharding.NamedSharding(mesh, spec))
+
+  mapped = functools.partial(jax.shard_map, mesh=mesh)
+  learn = jax.jit(
+    mapped(backward, in_specs=(whole, shared, shared), out_specs=whole)
+  )
+  use = jax.jit(mapped(forward, in_specs=(whole, shared), out_specs=shared))
+  x, slope = place(images, shared), place(direction, shared)
+  variables = place(variables, whole)
+  return lambda: learn(variables, x, slope), lambda: use(variables, x)
 
 
 def _made_up(model, x):
@@ -50,38 +82,60 @@ def _made_up(model, x):
 def row(name: str, side: int) -> list[str]:
   """One line of the table for training, one for use."""
   rng = np.random.default_rng(0)
-  images = rng.normal(size=(BATCH, side, side, 3)).astype(np.float32)
-  direction = rng.normal(size=(BATCH, NETWORKS[name])).astype(np.float32)
-  ours = runners(name, images, direction)
-  peers = torch_resnet.runners(name, images, direction)
+  batch = BATCHES[side]
+  images = rng.normal(size=(batch, side, side, 3)).astype(np.float32)
+  direction = rng.normal(size=(batch, NETWORKS[name])).astype(np.float32)
+  counts = sorted({1, len(jax.devices())})
+  sides = {n: runners(name, images, direction, n) for n in counts}
+  sides['peer'] = torch_resnet.runners(name, images, direction)
   lines = []
-  for what, mine, peer in zip(('training', 'use'), ours, peers, strict=True):
+  for place, what in enumerate(('training', 'use')):
     # Large images take seconds, whose median settles sooner.
     took = timing.interleaved(
-      {'ours': mine, 'peer': peer}, rounds=9 if side < 200 else 3
+      {side: both[place] for side, both in sides.items()},
+      rounds=7 if side < 128 else 3,
     )
+    ours = [took[n] for n in counts]
+    times = ' | '.join(f'{1e3 * seconds:.0f} ms' for seconds in ours)
     lines.append(
-      f'| {name} | {side} | {what} | {took["ours"] * 1e3:.0f} ms '
-      f'| {took["peer"] * 1e3:.0f} ms | {took["peer"] / took["ours"]:.2f} |'
+      f'| {name} | {batch} x {side} px | {what} | {times} '
+      f'| {took["peer"] * 1e3:.0f} ms | {took["peer"] / min(ours):.2f} |'
     )
   return lines
 
 
-def sections() -> list[str]:
-  """Lines of the page."""
+def table() -> list[str]:
+  """Lines of the table, on the devices that there are."""
+  ours = ' | '.join(f'as {n}' for n in sorted({1, len(jax.devices())}))
   lines = [
-    f'## Networks, {BATCH} images a batch',
-    'A pass forward and back, and one in use, of full width; *ratio* is time '
-    'of PyTorch over ours.',
+    f'| network | images | what | {ours} | PyTorch | ratio |',
+    f'|---|---|---|---|---|---{"|---" * (len(jax.devices()) > 1)}|',
+  ]
+  for name in NETWORKS:
+    for side in BATCHES:
+      lines += row(name, side)
+  return lines
+
+
+def sections() -> list[str]:
+  """Lines of the page, measured by a process with a device a core."""
+  lines = [
+    '## Networks',
+    'A pass forward and back, and one in use, of full width, as one device '
+    'and as one a core; *ratio* is time of PyTorch over the better of ours.',
     '',
   ]
   if not torch_resnet.available():
     return [*lines, 'PyTorch is not installed.', '']
-  lines += [
-    '| network | px | what | ours | PyTorch | ratio |',
-    '|---|---|---|---|---|---|',
-  ]
-  for name in NETWORKS:
-    for side in SIDES:
-      lines += row(name, side)
-  return [*lines, '']
+  run = subprocess.run(
+    [sys.executable, '-m', __name__],
+    stdout=subprocess.PIPE,
+    text=True,
+    check=True,
+  )
+  return [*lines, *run.stdout.splitlines(), '']
+
+
+if __name__ == '__main__':
+  jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
+  print('\n'.join(table()))

@@ -12,5 +12,4 @@ def get_config():
   config.sampler.name = 'shuffle'
   config.model.normalize = False
   config.loss.name = 'cross_entropy'
-  config.loss.distance = 'cosine'
   return config

@@ -27,7 +27,6 @@ def get_config():
   config.sampler.label = 'diagnosis'
   config.sampler.batch_size = 128
   config.automargin.mode = 'fixed'
-  config.loss.distance = 'euclidean'
   config.optim.name = 'adam'
   config.optim.weight_decay = 0.0
   config.optim.learning_rate = 2e-3

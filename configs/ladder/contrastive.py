@@ -12,5 +12,6 @@ def get_config():
   config.sampler.name = 'pairs'
   config.sampler.relate = 'drawn'
   config.loss.name = 'contrastive'
+  config.loss.distance = 'euclidean'
   config.loss.margin = 1.0
   return config

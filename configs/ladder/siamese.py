@@ -12,5 +12,4 @@ def get_config():
   config.sampler.name = 'pairs'
   config.model.normalize = False
   config.loss.name = 'siamese'
-  config.loss.distance = 'cosine'
   return config

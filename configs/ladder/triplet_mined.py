@@ -13,5 +13,6 @@ def get_config():
   config.loss.name = 'triplet'
   config.loss.selection = 'all'
   config.loss.reduction = 'mean_active'
+  config.loss.distance = 'euclidean'
   config.loss.margin = 0.3
   return config

@@ -14,5 +14,6 @@ def get_config():
   config.sampler.batch_size = 192
   config.loss.name = 'triplet'
   config.loss.selection = 'all'
+  config.loss.distance = 'euclidean'
   config.loss.margin = 1.0
   return config

@@ -29,7 +29,8 @@ DEFINITIONS = {
   ' their class',
   'triplets': 'share of triplets whose negative is farther than the positive',
   'identification': 'share of images whose nearest enrolled image is of their'
-  ' class, averaged over the galleries drawn',
+  ' class, averaged over the galleries drawn; ±: standard deviation over'
+  ' them',
   **verification.DEFINITIONS,
 }
 

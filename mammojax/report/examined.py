@@ -238,4 +238,8 @@ def results(found: Mapping[str, Any]) -> rich_table.Table:
 def _words(cell: Mapping[str, Any] | None) -> str:
   if cell is None or cell['value'] is None:
     return '-'
-  return f'{table.percent(cell["value"])} {table.interval(cell, "-")}'.rstrip()
+  words = f'{table.percent(cell["value"])} {table.interval(cell, "-")}'.rstrip()
+  if 'standard_deviation' in cell:
+    # Over galleries; what the interval does not hold.
+    words += f' ±{table.percent(cell["standard_deviation"])}'
+  return words

@@ -26,8 +26,8 @@ from mammojax.models.weights import (
   arrays,
   content,
   hub,
+  isolation,
   keras_names,
-  kerasfiles,
   matching,
   own_names,
   plans,
@@ -123,12 +123,13 @@ def opened(path: str | pathlib.Path):
   Raises:
     UsageError: no such file.
     DataError: pickled, damaged, or in no known format.
+    ResourceError: no process can be started to read HDF5 in.
   """
   layout = content.layout(path)
   if layout == 'safetensors':
     opening = tensors.opened(path)
   else:
-    opening = kerasfiles.opened(path, archive=layout == 'keras_archive')
+    opening = isolation.opened(path, archive=layout == 'keras_archive')
   with opening as archive:
     yield archive
 

@@ -205,6 +205,9 @@ def _model():
   # File of weights that the backbone starts with, or hf://owner/repo[/file];
   # set data.input to what its publisher fed it. See docs/pretrained.md.
   model.weights = ''
+  # Start from init_from, or from a file that `export` wrote, although its
+  # images were prepared otherwise than data says.
+  model.allow_other_preparation = False
   # Of the convolutions: 'float32' or 'bfloat16'.
   model.dtype = 'float32'
   return model

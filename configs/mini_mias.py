@@ -22,6 +22,8 @@ def get_config():
   # A woman has two images, one a breast.
   config.sampler.subjects_per_batch = 32
   config.sampler.images_per_subject = 2
+  # The phantom run mirrors the other side; only the picture matters.
+  config.model.allow_other_preparation = True
   config.optim.learning_rate = 5e-4
   config.train.steps = 200
   config.train.eval_every = 50

@@ -37,22 +37,30 @@ def test_a_record_is_kept_and_compared(tmp_path):
     assert field in str(caught.value) and 'otherwise' in str(caught.value)
 
 
-def test_a_network_of_other_images_is_warned_about(tmp_path, caplog):
-  ours, theirs = tmp_path / 'ours', tmp_path / 'theirs'
-  for folder, record in (
-    (ours, _record()),
-    (theirs, _record(('contrast', 'fit'), mean=0.1)),
-  ):
-    folder.mkdir()
-    preparation.keep(folder, record)
+def test_a_network_of_other_images_is_refused(tmp_path, caplog):
+  preparation.keep(tmp_path, _record(('contrast', 'fit'), mean=0.1))
+  theirs = preparation.of_run(tmp_path)
+  recipe = recipes.Recipe(('fit',), image_size=32)
+  for fitting in ({}, preparation.of_run(tmp_path / 'none'), _record(mean=0.1)):
+    # Means are measured on each run's own images.
+    preparation.check_origin(fitting, recipe, 'x', allow=False)
+  with pytest.raises(errors.IntegrityError) as caught:
+    preparation.check_origin(theirs, recipe, 'runs/x', allow=False)
+  assert 'contrast.contrast_factor' in str(caught.value)
+  assert 'input.mean' not in str(caught.value)
+  assert not caplog.text
   with caplog.at_level(logging.WARNING):
-    preparation.warn_if_other(tmp_path / 'none', _record())
-    preparation.warn_if_other(ours, _record())
-    assert not caplog.text
-    preparation.warn_if_other(theirs, _record())
+    preparation.check_origin(theirs, recipe, 'runs/x', allow=True)
   assert 'contrast.contrast_factor' in caplog.text
-  # Means are measured on each run's own images.
-  assert 'input.mean' not in caplog.text
+
+
+@pytest.mark.parametrize(
+  'damaged', [{'a': 1}, {'preprocess_id': 3}, [1]], ids=str
+)
+def test_a_damaged_record_is_told(damaged):
+  recipe = recipes.Recipe(('fit',), image_size=32)
+  with pytest.raises(errors.DataError, match=r'runs/x.*damaged'):
+    preparation.check_origin(damaged, recipe, 'runs/x', allow=False)
 
 
 def test_phantoms_take_no_other_steps(tmp_path):

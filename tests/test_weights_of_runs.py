@@ -12,7 +12,7 @@ import pytest
 from mammojax import __main__ as command_line
 from mammojax import errors
 from mammojax.models import pretrained
-from mammojax.training import checkpoints, train, weights
+from mammojax.training import checkpoints, inputs, train, weights
 from tests import tiny
 
 
@@ -107,13 +107,28 @@ def test_another_head_is_new_and_said_so(finished, tmp_path, cache, caplog):
   assert caplog.records[-1].levelname == 'WARNING'
 
 
-def test_other_preparation_is_said(finished, tmp_path, cache, caplog):
-  _, out = finished
-  config = tiny.config(cache, model__weights=str(out), data__mirror='L')
+@pytest.mark.parametrize('field', ['weights', 'init_from'])
+def test_other_preparation_is_refused_or_allowed(
+  finished, tmp_path, cache, caplog, field
+):
+  workdir, out = finished
+  source = str(out if field == 'weights' else workdir)
+  fields = {f'model__{field}': source, 'data__mirror': 'L'}
+  saved = pretrained.describe(out)['preparation']['preprocess_id']
+  config = tiny.config(cache, **fields)
+  own = inputs.recipe(config).identity
+  assert len(saved) == len(own) == 64 and saved != own
+  # Before any image is drawn or read.
+  config.data.phantom.cache_dir = str(tmp_path / 'images')
+  with pytest.raises(errors.IntegrityError) as caught:
+    train.Trainer(config, tmp_path / 'run')
+  assert not (tmp_path / 'images').exists()
+  for text in (source, saved[:12], own[:12], 'orient.mirror', 'model.allow'):
+    assert text in str(caught.value)
+  config = tiny.config(cache, model__allow_other_preparation=True, **fields)
   train.Trainer(config, tmp_path / 'run')
   (line,) = [r for r in caplog.messages if 'prepared otherwise' in r]
-  assert 'orient' in line
-  assert len(pretrained.describe(out)['preparation']['preprocess_id']) == 64
+  assert 'orient.mirror' in line
 
 
 def test_files_of_others_are_not_rebuilt(tmp_path, finished):

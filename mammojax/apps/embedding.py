@@ -111,7 +111,8 @@ def embed_images(
 
 def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
   """The network of the run's best checkpoint."""
-  data, scaling = config.data, weights.scaling(config)
+  data = config.data
+  scaling = weights.scaling(config, weights.described(config))
   if scaling is None and data.input in conventions.PUBLISHED:
     scaling = conventions.scaling(data.input, data.channels)
   elif scaling is None:

@@ -70,27 +70,57 @@ def keep(
     workdirs.atomic_write_json(path, given)
 
 
-def warn_if_other(folder: str | pathlib.Path, given: Mapping[str, Any]) -> None:
-  """Warns when a network comes from a run that saw other images.
+def check_origin(
+  saved: Mapping[str, Any],
+  recipe: recipes.Recipe,
+  source: str,
+  *,
+  allow: bool,
+) -> None:
+  """Refuses to start from a network that saw images prepared otherwise.
 
   Args:
-    folder: of the run it comes from.
-    given: record of the run that goes on with it.
+    saved: record of the run that the network comes from; {} if there is none.
+      Its input scaling is not compared: each run measures its own.
+    recipe: of the run that starts.
+    source: where the network lies, for messages.
+    allow: only warn.
 
   Raises:
-    DataError: its file is damaged.
+    IntegrityError: the preprocess_id is another one, with a table.
+    DataError: the record is damaged.
+  """
+  try:
+    before = saved['preprocess_id'] if saved else recipe.identity
+    if before == recipe.identity:
+      return
+    given = {'steps': recipe.record(), 'input': saved['input']}
+    rows = [('preprocess_id', before[:12], recipe.identity[:12])]
+    rows += differences(saved, given)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise errors.DataError(
+      f'{source}: its {FILE} is damaged ({error!r}).'
+    ) from error
+  text = (
+    f'The network of {source} saw images prepared otherwise than those of this '
+    f'run:\n{workdirs.table(rows)}'
+  )
+  if not allow:
+    raise errors.IntegrityError(
+      f'{text}\nGive data.* the saved values, or set '
+      'model.allow_other_preparation=True to start from it all the same.'
+    )
+  _LOG.warning('%s', text)
+
+
+def of_run(folder: str | pathlib.Path) -> dict[str, Any]:
+  """The record in a run's folder; {} where it has none.
+
+  Raises:
+    DataError: it is damaged.
   """
   path = pathlib.Path(folder) / FILE
-  if not path.exists():
-    return
-  rows = differences(workdirs.read_json(path), given)
-  rows = [row for row in rows if not row[0].startswith('input.')]
-  if rows:
-    _LOG.warning(
-      'The network of %s saw images prepared otherwise:\n%s',
-      folder,
-      workdirs.table(rows),
-    )
+  return workdirs.read_json(path) if path.exists() else {}
 
 
 def differences(

@@ -117,7 +117,9 @@ class Trainer:
     )
     self.devices.check_batch(sampling.batch_size(config))
     # Before the images: a file that cannot be used is told at once.
-    self.scaling = weights.scaling(config)
+    description = weights.described(config)
+    self.scaling = weights.scaling(config, description)
+    weights.check_origin(config, description)
     self.images = inputs.image_set(config, workdir)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if not len(self.rows):
@@ -160,8 +162,7 @@ class Trainer:
     )
     if config.model.init_from:
       state = transfer.from_run(state, config.model.init_from)
-      preparation.warn_if_other(config.model.init_from, self.preparation)
-    state = weights.start(state, config, self.preparation, self.workdir)
+    state = weights.start(state, config, self.workdir)
     self.state = self.devices.replicate(
       state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
     )

@@ -18,7 +18,7 @@ import numpy as np
 import mammojax
 from mammojax import errors
 from mammojax.models import conventions, embedder, pretrained
-from mammojax.training import networks, preparation, transfer
+from mammojax.training import inputs, networks, preparation, transfer
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
 
@@ -26,19 +26,18 @@ _LOG = logging.getLogger(__name__)
 RECORD = 'weights.json'
 # Fields of config.data that size the network and what is embedded.
 _DATA = ('image_size', 'channels', 'region')
-# Fields of config.model that are paths of this machine.
-_PATHS = ('init_from', 'weights')
+# Fields of config.model that say where the network started.
+_START = ('init_from', 'weights', 'allow_other_preparation')
 
 
-def scaling(config: ml_collections.ConfigDict) -> conventions.Scaling | None:
-  """What the network in a file of our own was fed.
+def described(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What the file of weights says about the network in it.
 
   Args:
     config: the run's; reads `model.weights`.
 
   Returns:
-    Scaling; None without a file, or if the file is a publisher's and
-    `data.input` decides.
+    JSON values; {} without a file, or if the file is a publisher's.
 
   Raises:
     UsageError: both model.weights and model.init_from are given, or there is
@@ -47,17 +46,60 @@ def scaling(config: ml_collections.ConfigDict) -> conventions.Scaling | None:
   """
   model = config.model
   if not model.weights:
-    return None
+    return {}
   if model.init_from:
     raise errors.UsageError(
       'model.weights and model.init_from both say where the network starts; '
       'give one of them.'
     )
-  path = pretrained.find(model.weights)
-  description = pretrained.describe(path)
+  return pretrained.describe(pretrained.find(model.weights))
+
+
+def check_origin(
+  config: ml_collections.ConfigDict, description: Mapping[str, Any]
+) -> None:
+  """Refuses a network of a run that saw images prepared otherwise.
+
+  Args:
+    config: the run's; reads `model.init_from`.
+    description: of `described`.
+
+  Raises:
+    IntegrityError, DataError: see `preparation.check_origin`.
+  """
+  model = config.model
+  if model.init_from:
+    saved = preparation.of_run(model.init_from)
+  else:
+    saved = description.get('preparation', {})
+  preparation.check_origin(
+    saved,
+    inputs.recipe(config),
+    model.init_from or model.weights,
+    allow=model.allow_other_preparation,
+  )
+
+
+def scaling(
+  config: ml_collections.ConfigDict, description: Mapping[str, Any]
+) -> conventions.Scaling | None:
+  """What the network in a file of our own was fed.
+
+  Args:
+    config: the run's; reads `model.weights`.
+    description: of `described`.
+
+  Returns:
+    Scaling; None where the file says nothing and `data.input` decides.
+
+  Raises:
+    UsageError: images of other channels.
+    DataError: the file does not say.
+  """
+  model = config.model
   if not description:
     return None
-  found = _scaling(description, path)
+  found = _scaling(description, model.weights)
   # One value serves all channels.
   if len(found.mean) not in (1, networks.input_channels(config)):
     raise errors.UsageError(
@@ -87,7 +129,6 @@ def _scaling(description, path) -> conventions.Scaling:
 def start(
   state: state_lib.TrainState,
   config: ml_collections.ConfigDict,
-  given: Mapping[str, Any],
   workdir: pathlib.Path,
 ) -> state_lib.TrainState:
   """The state with the weights of `model.weights`, and the record of it.
@@ -95,7 +136,6 @@ def start(
   Args:
     state: before step 0.
     config: the run's.
-    given: preparation.record of the run.
     workdir: where process 0 writes `weights.json`.
 
   Returns:
@@ -114,7 +154,6 @@ def start(
     record = loaded.record
     log = _LOG.warning if _is_head_lost(record) else _LOG.info
     log('Weights: %s', loaded.summary())
-    _warn_if_other(record, given)
     state = state.replace(
       params=loaded.variables['params'],
       batch_stats=loaded.variables['batch_stats'],
@@ -144,19 +183,6 @@ def _remember(path, record) -> None:
     workdirs.atomic_write_json(path, record)
 
 
-def _warn_if_other(record, given) -> None:
-  """Warns when images are prepared otherwise than those of the file's run."""
-  saved = record['description'].get('preparation')
-  rows = preparation.differences(saved, given) if saved else []
-  rows = [row for row in rows if not row[0].startswith('input.')]
-  if rows:
-    _LOG.warning(
-      'The network of %s saw images prepared otherwise:\n%s',
-      record['path'],
-      workdirs.table(rows),
-    )
-
-
 def packed(workdir: str | pathlib.Path) -> bytes:
   """The network of a run's best checkpoint as a safetensors file.
 
@@ -176,7 +202,7 @@ def packed(workdir: str | pathlib.Path) -> bytes:
   workdir = pathlib.Path(workdir)
   variables, step = transfer.best(workdir, '--workdir')
   config = workdirs.read_json(workdir / workdirs.CONFIG)
-  model = {k: v for k, v in config['model'].items() if k not in _PATHS}
+  model = {k: v for k, v in config['model'].items() if k not in _START}
   data = {k: v for k, v in config['data'].items() if k in _DATA}
   description = {
     'version': mammojax.__version__,

@@ -7,10 +7,32 @@ hands them out. Nothing here is larger than a block.
 import jax
 import jax.numpy as jnp
 
-from mammojax import numerics, orderstats
+from mammojax import numerics, orderstats, pairs
 
 # Positives looked up side by side.
 _LANES = 8
+
+
+def positives_exist(of: pairs.Batch, dtype):
+  """Which anchors, and which gallery rows as anchors, have a positive.
+
+  Args:
+    of: what `pairs.batch` returned.
+    dtype: of the result.
+
+  Returns:
+    (dtype[n], dtype[m]) of 0 and 1. Rows of an explicit gallery are never
+    anchors. Time O(n m) without a product.
+  """
+
+  def any_positive(positive, negative):
+    del negative
+    return jnp.any(positive, axis=1).astype(dtype)
+
+  has_positive = pairs.per_anchor(any_positive, of)
+  if of.is_self:
+    return has_positive, pairs.gather(has_positive, of.axis_name)
+  return has_positive, jnp.zeros(of.gallery.shape[0], dtype)
 
 
 def sim_weights(positive, negative, extra):

@@ -217,15 +217,7 @@ def _prepare(embeddings, labels, form, distance, gallery, axis_name):
   )
   if _scale(form) == 1:
     return of, (None, None)
-
-  def any_positive(positive, negative):
-    del negative
-    return jnp.any(positive, axis=1).astype(jnp.int32)
-
-  own = pairs.per_anchor(any_positive, of)
-  if of.is_self:
-    return of, (own, pairs.gather(own, axis_name))
-  return of, (own, jnp.zeros(of.gallery.shape[0], jnp.int32))
+  return of, gaps.positives_exist(of, jnp.int32)
 
 
 def _over_devices(of, counts, above):

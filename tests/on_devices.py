@@ -75,22 +75,38 @@ def loss_and_gradient(loss, transform, batch, relation):
   Args:
     loss: (embeddings, relation, axis_name=, stats=) -> (value, stats).
     transform: one of TRANSFORMS, or 'one'.
-    batch: what `global_batch` returned.
+    batch: 'x' and 'w', as `global_batch` has them.
     relation: pytree of rows.
+  """
+
+  def function(w, x, relation, **options):
+    return loss(x @ w, relation, **options)
+
+  return value_and_gradient(
+    function, transform, batch['w'], (batch['x'], relation)
+  )
+
+
+def value_and_gradient(function, transform, params, rows):
+  """(value, stats, gradient by the parameters), see `loss_and_gradient`.
+
+  Args:
+    function: (params, *rows, axis_name=, stats=) -> (value, stats).
+    transform: one of TRANSFORMS, or 'one'.
+    params: pytree, the same on every device.
+    rows: tuple of pytrees that are shared out.
   """
   axis_name = None if transform == 'one' else AXIS
 
-  def step(w, x, relation):
-    def function(w):
-      return loss(x @ w, relation, axis_name=axis_name, stats=True)
+  def step(params, *rows):
+    def of_params(params):
+      return function(params, *rows, axis_name=axis_name, stats=True)
 
-    (value, stats), grad = jax.value_and_grad(function, has_aux=True)(w)
-    return (
-      value,
-      stats,
-      grad if axis_name is None else jax.lax.pmean(grad, AXIS),
-    )
+    (value, stats), grad = jax.value_and_grad(of_params, has_aux=True)(params)
+    if axis_name is not None:
+      grad = jax.lax.pmean(grad, AXIS)
+    return value, stats, grad
 
   if transform == 'one':
-    return jax.jit(step)(batch['w'], batch['x'], relation)
-  return run(step, transform, (batch['w'],), (batch['x'], relation))
+    return jax.jit(step)(params, *rows)
+  return run(step, transform, (params,), rows)

@@ -3,13 +3,10 @@
 import functools
 
 from classwise_cases import DIM, LOSSES, weights_of
-import jax
-from jax.sharding import AxisType, PartitionSpec
 from loss_checks import assert_close, relation_of
 import numpy as np
+import on_devices
 import pytest
-
-DEVICES = 8
 
 
 # Eight devices. Embeddings are rows times a replicated matrix; both it and
@@ -25,52 +22,19 @@ def _global_batch():
   }
 
 
-def _step(name, axis_name):
-  def step(params, x, relation):
-    def function(params):
-      embeddings = x @ params[0]
-      return LOSSES[name][0](
-        embeddings, relation, params[1], axis_name=axis_name, stats=True
-      )
-
-    (value, stats), grads = jax.value_and_grad(function, has_aux=True)(params)
-    if axis_name is not None:
-      grads = jax.lax.pmean(grads, axis_name)
-    return value, stats, grads
-
-  return step
-
-
 @functools.cache
 def _one_device(name):
   return _run(name, 'one', _global_batch())
 
 
 def _run(name, transform, batch):
+  def function(params, x, relation, **options):
+    matrix, class_weights = params
+    return LOSSES[name][0](x @ matrix, relation, class_weights, **options)
+
   params = (batch['m'], weights_of(name))
   rows = (batch['x'], relation_of(batch))
-  if transform == 'one':
-    return jax.jit(_step(name, None))(params, *rows)
-  if transform == 'pmap':
-    split = jax.tree.map(
-      lambda leaf: leaf.reshape((DEVICES, -1) + leaf.shape[1:]), rows
-    )
-    step = jax.pmap(
-      _step(name, 'data'),
-      axis_name='data',
-      in_axes=(None, 0, 0),
-      out_axes=None,
-    )
-    return step(params, *split)
-  mesh = jax.make_mesh((DEVICES,), ('data',), axis_types=(AxisType.Auto,))
-  split = PartitionSpec('data')
-  step = jax.shard_map(
-    _step(name, 'data'),
-    mesh=mesh,
-    in_specs=(PartitionSpec(), split, split),
-    out_specs=PartitionSpec(),
-  )
-  return jax.jit(step)(params, *rows)
+  return on_devices.value_and_gradient(function, transform, params, rows)
 
 
 @pytest.mark.parametrize(

@@ -5,33 +5,14 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, PartitionSpec
+from loss_checks import assert_close, masks_of, relation_of
 import numpy as np
+import on_devices
 import pytest
 import reference
 
 from mammojax import losses, relations
 
-DEVICES = 8
-
-
-def _relation(batch):
-  fields = {k: jnp.asarray(batch[k]) for k in ('label', 'item', 'valid')}
-  return relations.Relation(**fields)
-
-
-def _masks(batch):
-  return reference.masks(
-    batch['label'], item=batch['item'], valid=batch['valid']
-  )
-
-
-def _assert_close(got, want, tolerance=2e-5):
-  scale = max(float(np.abs(want).max()), 1e-3)
-  np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * scale)
-
-
-# Eight devices. Embeddings are rows times a replicated matrix, so that the
-# gradient crosses the gather and both places a row is used in.
 SHARDED = {
   'all': functools.partial(losses.batch_all_triplet, margin=0.3),
   'semihard active': functools.partial(
@@ -48,74 +29,22 @@ SHARDED = {
 }
 
 
-@functools.cache
-def _global_batch():
-  """32 rows: five labels crowd the first devices, the last have no pair."""
-  rng = np.random.default_rng(9)
-  label = [0] * 9 + [1] * 4 + [2] * 3 + list(range(10, 26))
-  item = np.arange(32)
-  item[5] = item[2]
-  x = rng.normal(size=(32, 7)).astype(np.float32)
-  x[5] = x[2]
-  return {
-    'x': x,
-    'w': rng.normal(size=(7, 5)).astype(np.float32),
-    'label': np.array(label, np.int32),
-    'item': item.astype(np.int32),
-    'valid': np.arange(32) != 11,
-  }
-
-
-def _step(loss, axis_name):
-  def step(w, x, relation):
-    def function(w):
-      return loss(x @ w, relation, axis_name=axis_name, stats=True)
-
-    (value, stats), grad = jax.value_and_grad(function, has_aux=True)(w)
-    if axis_name is not None:
-      grad = jax.lax.pmean(grad, axis_name)
-    return value, stats, grad
-
-  return step
-
-
 def _run(loss, transform, relation):
-  batch = _global_batch()
-  args = (batch['w'], batch['x'], relation)
-  if transform == 'one':
-    return jax.jit(_step(loss, None))(*args)
-  if transform == 'pmap':
-    split = jax.tree.map(
-      lambda leaf: leaf.reshape((DEVICES, -1) + leaf.shape[1:]), args[1:]
-    )
-    step = jax.pmap(
-      _step(loss, 'data'),
-      axis_name='data',
-      in_axes=(None, 0, 0),
-      out_axes=None,
-    )
-    return step(args[0], *split)
-  mesh = jax.make_mesh((DEVICES,), ('data',), axis_types=(AxisType.Auto,))
-  rows = PartitionSpec('data')
-  step = jax.shard_map(
-    _step(loss, 'data'),
-    mesh=mesh,
-    in_specs=(PartitionSpec(), rows, rows),
-    out_specs=PartitionSpec(),
+  return on_devices.loss_and_gradient(
+    loss, transform, on_devices.global_batch(), relation
   )
-  return jax.jit(step)(*args)
 
 
 @functools.cache
 def _one_device(name):
-  return _run(SHARDED[name], 'one', _relation(_global_batch()))
+  return _run(SHARDED[name], 'one', relation_of(on_devices.global_batch()))
 
 
 def test_active_triplets_are_unequal_between_the_devices():
-  batch = _global_batch()
+  batch = on_devices.global_batch()
   dist = reference.distances(*[batch['x'] @ batch['w']] * 2)
-  weights = reference.batch_all_triplet(dist, *_masks(batch), 0.3)[1]
-  share = np.maximum(weights, 0).sum(1).reshape(DEVICES, -1).sum(1)
+  weights = reference.batch_all_triplet(dist, *masks_of(batch), 0.3)[1]
+  share = np.maximum(weights, 0).sum(1).reshape(on_devices.DEVICES, -1).sum(1)
   assert len(set(share[:4])) == 4 and not share[4:].any()
 
 
@@ -136,7 +65,7 @@ def test_active_triplets_are_unequal_between_the_devices():
 )
 def test_eight_devices_equal_one(name, transform):
   value, stats, grad = _run(
-    SHARDED[name], transform, _relation(_global_batch())
+    SHARDED[name], transform, relation_of(on_devices.global_batch())
   )
   want, want_stats, want_grad = _one_device(name)
   assert want > 0 and np.abs(want_grad).max() > 1e-3
@@ -149,10 +78,10 @@ def test_eight_devices_equal_one(name, transform):
 
 @pytest.mark.parametrize('name', ['all', 'contrastive'])
 def test_one_device_equals_the_loop(name):
-  batch = _global_batch()
+  batch = on_devices.global_batch()
   kind = 'euclidean' if name == 'contrastive' else 'cosine'
   x = np.asarray(batch['x'], np.float64) @ batch['w']
-  dist, masks = reference.distances(x, x, kind), _masks(batch)
+  dist, masks = reference.distances(x, x, kind), masks_of(batch)
   if name == 'all':
     want, weights = reference.batch_all_triplet(dist, *masks, 0.3)[:2]
   else:
@@ -160,12 +89,12 @@ def test_one_device_equals_the_loop(name):
   value, _, grad = _one_device(name)
   np.testing.assert_allclose(value, want, rtol=2e-5)
   rows = reference.gradient(x, weights, kind)
-  _assert_close(grad, batch['x'].T.astype(np.float64) @ rows, 1e-4)
+  assert_close(grad, batch['x'].T.astype(np.float64) @ rows, 1e-4)
 
 
 @pytest.mark.slow
 def test_without_items_a_row_is_still_not_its_own_positive_on_devices():
-  label = relations.Relation(jnp.asarray(_global_batch()['label']))
+  label = relations.Relation(jnp.asarray(on_devices.global_batch()['label']))
   value, _, grad = _run(SHARDED['all'], 'shard_map', label)
   want, _, want_grad = _run(SHARDED['all'], 'one', label)
   np.testing.assert_allclose(value, want, rtol=1e-6)
@@ -173,7 +102,7 @@ def test_without_items_a_row_is_still_not_its_own_positive_on_devices():
 
 
 def test_a_gallery_of_its_own_equals_the_loop_on_devices(rng):
-  x = rng.normal(size=(2 * DEVICES, 5)).astype(np.float32)
+  x = rng.normal(size=(2 * on_devices.DEVICES, 5)).astype(np.float32)
   others = rng.normal(size=(11, 5)).astype(np.float32)
   label = (np.arange(len(x)) % 3).astype(np.int32)
   other_label = (np.arange(len(others)) % 4).astype(np.int32)
@@ -189,11 +118,13 @@ def test_a_gallery_of_its_own_equals_the_loop_on_devices(rng):
       margin=0.2,
       distance='euclidean',
       gallery=(others, relations.Relation(other_label, item=other_item)),
-      axis_name='data',
+      axis_name=on_devices.AXIS,
     )
 
-  mesh = jax.make_mesh((DEVICES,), ('data',), axis_types=(AxisType.Auto,))
-  rows = PartitionSpec('data')
+  mesh = jax.make_mesh(
+    (on_devices.DEVICES,), (on_devices.AXIS,), axis_types=(AxisType.Auto,)
+  )
+  rows = PartitionSpec(on_devices.AXIS)
   sharded = jax.shard_map(
     function,
     mesh=mesh,
@@ -209,4 +140,4 @@ def test_a_gallery_of_its_own_equals_the_loop_on_devices(rng):
   np.testing.assert_allclose(value, want, rtol=2e-5)
   wanted = reference.pull_back(x, others, weights, 'euclidean')
   for got, wanted_grad in zip(grads, wanted, strict=True):
-    _assert_close(got, wanted_grad)
+    assert_close(got, wanted_grad)

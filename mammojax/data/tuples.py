@@ -10,13 +10,63 @@ pass is nothing but a number of draws. Within a tuple no image comes twice, and
 no two rows of one item make a positive pair.
 """
 
+import abc
+
 import numpy as np
 
 from mammojax import errors
 from mammojax.data import samplers
 
 
-class PairBatches:
+class _Batches(abc.ABC):
+  """Batches of tuples; a sampler says its size and draws the places.
+
+  Attributes:
+    batch_size: rows of a batch, a number of whole tuples.
+  """
+
+  SIZE: int
+  # What divides a batch, and what it is made of.
+  _MULTIPLE: int
+  _WHAT: str
+
+  def __init__(
+    self,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    items: np.ndarray | None = None,
+  ):
+    """Checks that tuples can be drawn.
+
+    Args:
+      labels: int[n], the label of each training image.
+      batch_size: a multiple of 4 for pairs, of 3 for triplets.
+      seed: 0 or more.
+      items: int[n], the item of each; two rows of one item are no pair. None:
+        each row is an item of its own.
+
+    Raises:
+      UsageError: a batch size or seed out of range, no label with two items,
+        or a single label.
+    """
+    samplers.check_batch_size(batch_size, self._MULTIPLE, self._WHAT)
+    self.batch_size = batch_size
+    self._seed = samplers.check_seed(seed)
+    self._drawn = _Drawn(labels, items)
+
+  def __getitem__(self, step: int) -> np.ndarray:
+    """int64[batch_size], positions in `labels`."""
+    rng = samplers.generator(self._seed, samplers.check_step(step))
+    return self._drawn.images[self._places(rng).reshape(-1)]
+
+  @abc.abstractmethod
+  def _places(self, rng: np.random.Generator) -> np.ndarray:
+    """int64[n, rows], places of `_Drawn` in order of the batch."""
+
+
+class PairBatches(_Batches):
   """Random pairs, the even ones of one label and the odd ones of two.
 
   Contract: pair i is rows 2i and 2i + 1 of the batch; it is positive where i
@@ -29,100 +79,40 @@ class PairBatches:
   The first of a pair is any image, of a positive pair any that has another of
   its label; the second any image of the same label, or of all other labels.
 
-  Attributes:
-    batch_size: rows of a batch, twice the pairs.
-
   Source: random same and different pairs, Koch et al. 2015, Siamese neural
   networks for one-shot image recognition.
   """
 
   SIZE = 2
+  _MULTIPLE, _WHAT = 4, 'pairs, half positive'
 
-  def __init__(
-    self,
-    labels: np.ndarray,
-    *,
-    batch_size: int,
-    seed: int,
-    items: np.ndarray | None = None,
-  ):
-    """Checks that pairs can be drawn.
-
-    Args:
-      labels: int[n], the label of each training image.
-      batch_size: a multiple of 4.
-      seed: 0 or more.
-      items: int[n], the item of each; two rows of one item are no pair. None:
-        each row is an item of its own.
-
-    Raises:
-      UsageError: a batch size or seed out of range, no label with two items,
-        or a single label.
-    """
-    samplers.check_batch_size(batch_size, 2 * self.SIZE, 'pairs, half positive')
-    self.batch_size = batch_size
-    self._seed = samplers.check_seed(seed)
-    self._drawn = _Drawn(labels, items)
-
-  def __getitem__(self, step: int) -> np.ndarray:
-    """int64[batch_size], positions in `labels`."""
-    rng = samplers.generator(self._seed, samplers.check_step(step))
-    half = self.batch_size // 4
+  def _places(self, rng):
+    half = self.batch_size // self._MULTIPLE
     anchor = self._drawn.anchors(rng, half)
     other = self._drawn.any(rng, half)
-    places = np.empty((half, 4), np.int64)
-    places[:, 0], places[:, 1] = anchor, self._drawn.positives(rng, anchor)
-    places[:, 2], places[:, 3] = other, self._drawn.negatives(rng, other)
-    return self._drawn.images[places.reshape(-1)]
+    positive = self._drawn.positives(rng, anchor)
+    negative = self._drawn.negatives(rng, other)
+    return np.stack([anchor, positive, other, negative], axis=1)
 
 
-class TripletBatches:
+class TripletBatches(_Batches):
   """Random triplets: an anchor, one of its label, one of another.
 
   Contract: rows 3i, 3i + 1 and 3i + 2 are anchor, positive and negative of
   triplet i. The anchor is any image whose label has another.
-
-  Attributes:
-    batch_size: rows of a batch, three times the triplets.
 
   Source: random triplets, Hoffer and Ailon 2015, Deep metric learning using
   triplet network, arXiv:1412.6622.
   """
 
   SIZE = 3
+  _MULTIPLE, _WHAT = 3, 'triplets'
 
-  def __init__(
-    self,
-    labels: np.ndarray,
-    *,
-    batch_size: int,
-    seed: int,
-    items: np.ndarray | None = None,
-  ):
-    """Checks that triplets can be drawn.
-
-    Args:
-      labels: int[n], the label of each training image.
-      batch_size: a multiple of 3.
-      seed: 0 or more.
-      items: see `PairBatches`.
-
-    Raises:
-      UsageError: see `PairBatches`.
-    """
-    samplers.check_batch_size(batch_size, self.SIZE, 'triplets')
-    self.batch_size = batch_size
-    self._seed = samplers.check_seed(seed)
-    self._drawn = _Drawn(labels, items)
-
-  def __getitem__(self, step: int) -> np.ndarray:
-    """int64[batch_size], positions in `labels`."""
-    rng = samplers.generator(self._seed, samplers.check_step(step))
+  def _places(self, rng):
     anchor = self._drawn.anchors(rng, self.batch_size // self.SIZE)
     positive = self._drawn.positives(rng, anchor)
     negative = self._drawn.negatives(rng, anchor)
-    places = np.stack([anchor, positive, negative], axis=1)
-    return self._drawn.images[places.reshape(-1)]
+    return np.stack([anchor, positive, negative], axis=1)
 
 
 def one_each(

@@ -9,7 +9,7 @@ import numbers
 import jax
 import jax.numpy as jnp
 
-from mammojax import errors, mining, numerics, pairs, ranking
+from mammojax import errors, gaps, mining, numerics, pairs, ranking
 from mammojax.losses import checks, reductions, triplet
 
 REDUCTIONS = ('mean', 'sum')
@@ -81,11 +81,11 @@ def sct(
     )
     return values, counts, reductions.row_gap(dist, positive, negative)
 
-  values, counts, gaps = pairs.rows(row_fn, of, block=block)
+  values, counts, row_gaps = pairs.rows(row_fn, of, block=block)
   loss, *numbers_of = reductions.over_anchors(of, values, counts, reduction)
   if not stats:
     return loss
-  return loss, reductions.anchor_stats(of, *numbers_of, *gaps)
+  return loss, reductions.anchor_stats(of, *numbers_of, *row_gaps)
 
 
 def _nearest(dist, where):
@@ -160,7 +160,9 @@ def wat(
       sums |= triplet.batch_sums(dist, positive, negative, extras)
     return (weights,), (value,), sums
 
-  extras = triplet.positives_exist(of) if stats else triplet.no_extras(of)
+  extras = (
+    gaps.positives_exist(of, jnp.float32) if stats else triplet.no_extras(of)
+  )
   (total,), sums = pairs.scan(weigh, of, extras, block=block)
   loss = total
   if reduction == 'mean':

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from mammojax import mining, numerics, pairs
+from mammojax import gaps, mining, numerics, pairs
 from mammojax.losses import checks, mutual, triplet
 
 FORMS = ('paper', 'code')
@@ -85,7 +85,9 @@ def adatriplet(
   def by_rows(of):
     wants_pairs = stats or form == 'code'
     extras = (
-      triplet.positives_exist(of) if wants_pairs else triplet.no_extras(of)
+      gaps.positives_exist(of, jnp.float32)
+      if wants_pairs
+      else triplet.no_extras(of)
     )
     return pairs.scan(
       weigh, of, extras, num_terms={'paper': 1, 'code': 2}[form], block=block

@@ -8,7 +8,7 @@ chosen pairs only, O(b d). The statistics are TripletStats.
 import jax
 import jax.numpy as jnp
 
-from mammojax import distances, mining, pairs
+from mammojax import distances, gaps, mining, pairs
 from mammojax.losses import checks, reductions, triplet
 
 
@@ -128,7 +128,9 @@ def _over_anchors(
   of = pairs.batch(
     embeddings, labels, distance=distance, gallery=gallery, axis_name=axis_name
   )
-  have = triplet.positives_exist(of) if stats else triplet.no_extras(of)
+  have = (
+    gaps.positives_exist(of, jnp.float32) if stats else triplet.no_extras(of)
+  )
 
   def choose(dist, positive, negative, extras):
     choice = choose_fn(dist, positive, negative)

@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mammojax import distances, errors, numerics, pairs, relations
-from mammojax.losses import reductions
-
-# Stands for the logarithm of 0, far below any logit, yet finite.
-NOTHING = -1e9
+from mammojax.losses import reductions, terms
 
 
 class ClassStats(NamedTuple):
@@ -99,15 +96,10 @@ def stop_at(of, outside, loss):
   return loss * jnp.where(is_bad, jnp.nan, 1.0)
 
 
-def logsumexp(logits, where):
-  """Per row, over what counts; about `NOTHING` where nothing does."""
-  return jax.nn.logsumexp(jnp.where(where, logits, NOTHING), axis=1)
-
-
 def cross_entropy(logits, own):
   """-log softmax of the own class, float32[k]; small values keep digits."""
   target = jnp.sum(jnp.where(own, logits, 0.0), axis=1)
-  return jax.nn.softplus(logsumexp(logits, ~own) - target)
+  return jax.nn.softplus(terms.log_sum(logits, ~own)[:, 0] - target)
 
 
 def row_stats(sim, own):

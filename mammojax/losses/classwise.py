@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mammojax import errors, numerics, pairs
-from mammojax.losses import checks, classes, reductions
+from mammojax.losses import checks, classes, reductions, terms
 
 REDUCTIONS = ('mean', 'sum')
 SMALLEST = 1e-6
@@ -272,8 +272,8 @@ def proxy_anchor(
 
   def class_fn(dist, positive, negative, extras):
     del extras
-    pull = classes.logsumexp(alpha * (dist - 1.0 + margin), positive)
-    push = classes.logsumexp(alpha * (1.0 - dist + margin), negative)
+    pull = terms.log_sum(alpha * (dist - 1.0 + margin), positive)[:, 0]
+    push = terms.log_sum(alpha * (1.0 - dist + margin), negative)[:, 0]
     return pull, push, jnp.any(positive, axis=1).astype(jnp.float32)
 
   pull, push, occurs = pairs.rows(class_fn, of, block=block)

@@ -43,10 +43,23 @@ def over_anchors(of, values, where, reduction):
   total, selected, active = of.total(
     (jnp.sum(values), count(where), count(is_active))
   )
-  denominator = {'mean': selected, 'mean_active': active}.get(
-    reduction, jnp.ones_like(total)
-  )
-  return numerics.divide(total, denominator), selected, active
+  return reduced(total, selected, active, reduction), selected, active
+
+
+def reduced(total, selected, active, reduction):
+  """A sum over all devices, divided as a reduction says.
+
+  Args:
+    total: float32[], sum of the values that count.
+    selected: float32[], how many count.
+    active: float32[], how many of them are above 0.
+    reduction: one of ANCHOR_REDUCTIONS.
+
+  Returns:
+    float32[]; 0 with zero gradient where nothing counts.
+  """
+  count_of = {'mean': selected, 'mean_active': active, 'sum': 1.0}[reduction]
+  return numerics.divide(total, jnp.asarray(count_of, total.dtype))
 
 
 def count(mask):

@@ -12,7 +12,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mammojax import distances, errors, mining, numerics, pairs
+from mammojax import distances, errors, gaps, mining, numerics, pairs
 from mammojax.losses import checks, reductions, triplet
 from mammojax.mining import selections
 
@@ -203,7 +203,9 @@ def _over_pairs(
     weights = slope - selections.spread(slope, column)
     return (weights,), (jnp.sum(jnp.where(is_chosen, value, 0.0)),), sums
 
-  have = triplet.positives_exist(of) if stats else triplet.no_extras(of)
+  have = (
+    gaps.positives_exist(of, jnp.float32) if stats else triplet.no_extras(of)
+  )
   extras = ((_global_row(of), have[0]), have[1])
   (total,), sums = pairs.scan(weigh, of, extras, block=block)
   loss = numerics.divide(total, triplet.denominator(sums, reduction))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mammojax import numerics, pairs
+from mammojax import pairs
 from mammojax.losses import reductions
 
 # Smallest Python number that a loss divides by.
@@ -91,8 +91,7 @@ def reduce(
 
   found, gap = pairs.rows(row_fn, of, extras, block=block)
   total, selected, active = of.total(jax.tree.map(jnp.sum, found))
-  count = {'mean': selected, 'mean_active': active, 'sum': 1.0}[reduction]
-  loss = numerics.divide(total, jnp.asarray(count, total.dtype))
+  loss = reductions.reduced(total, selected, active, reduction)
   if not stats:
     return loss
   return loss, reductions.anchor_stats(of, selected, active, *gap)

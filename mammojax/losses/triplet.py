@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mammojax import mining, numerics, pairs
+from mammojax import gaps, mining, numerics, pairs
 from mammojax.losses import checks, mutual
 
 REDUCTIONS = ('mean', 'mean_active', 'mean_pairs', 'sum')
@@ -100,7 +100,9 @@ def batch_all_triplet(
     return (weights,), (value,), sums
 
   def by_rows(of):
-    has_positive = positives_exist(of) if stats else no_extras(of)
+    has_positive = (
+      gaps.positives_exist(of, jnp.float32) if stats else no_extras(of)
+    )
     return pairs.scan(weigh, of, has_positive, block=block)
 
   if selection == 'all' and mutual.serves(of):
@@ -154,24 +156,6 @@ def no_extras(of):
     jnp.zeros_like(of.anchor_relation.valid, jnp.float32),
     jnp.zeros_like(of.gallery_relation.valid, jnp.float32),
   )
-
-
-def positives_exist(of):
-  """Which anchors, and which gallery rows as anchors, have a positive.
-
-  Returns:
-    (float32[n], float32[m]) of 0 and 1. Rows of an explicit gallery are
-    never anchors. Time O(n m) without a product.
-  """
-
-  def any_positive(positive, negative):
-    del negative
-    return jnp.any(positive, axis=1).astype(jnp.float32)
-
-  has_positive = pairs.per_anchor(any_positive, of)
-  if of.is_self:
-    return has_positive, pairs.gather(has_positive, of.axis_name)
-  return has_positive, jnp.zeros(of.gallery.shape[0], jnp.float32)
 
 
 def unordered_weights(negative, extras):

@@ -185,8 +185,7 @@ def _model():
   # Of ResNets: 'imagenet' or 'cifar'.
   model.stem = 'imagenet'
   model.zero_init = False
-  # How images of one channel are seen: 'native', 'replicate', 'learned' or
-  # 'stem_sum'.
+  # How images of one channel are seen: 'native', 'replicate' or 'learned'.
   model.grey = 'native'
   # Unroll the last map in place of its mean; ties the network to a size.
   model.flatten = False

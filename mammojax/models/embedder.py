@@ -15,12 +15,12 @@ Heads, and what the network gives with each:
 
 Grey images, of one channel, meet a backbone in one of these ways:
 
-    native      it has as many input channels as the images
+    native      it has as many input channels as the images; weights published
+                for colours are summed over them as they are loaded
+                (`pretrained.grey_stem`)
     replicate   it sees three copies
     learned     it sees three learned mixtures, see Colour; they are scaled as
                 copies would be
-    stem_sum    it has one input channel, and weights published for colours are
-                summed over them as they are loaded (`pretrained.grey_stem`)
 
 Source of the classifier and the pair network: Acquavia and Mazzini, 2021,
 sections 5 and 6.
@@ -38,7 +38,7 @@ import jax.numpy as jnp
 from mammojax import errors
 from mammojax.models import backbones, conventions, heads
 
-GREYS = ('native', 'replicate', 'learned', 'stem_sum')
+GREYS = ('native', 'replicate', 'learned')
 # Of them those that make three channels of one.
 COLOURED = ('replicate', 'learned')
 HEADS = ('embedding', 'none', 'classifier', 'siamese')

@@ -8,98 +8,15 @@ import numpy as np
 import optax
 import pytest
 
-from configs import base
 from mammojax import errors
 from mammojax.losses import siamese
 from mammojax.models import backbones
-from mammojax.training import (
-  margins,
-  networks,
-  objectives,
-  optimizers,
-  parallel,
-  steps,
-)
-from mammojax.training import state as state_lib
+from mammojax.training import networks
+from tests import thin_networks
 
-SUBJECTS, IMAGES = 4, 2
 SIDES = {'inception_v3': 75, 'patch_net': 46}
 WIDTHS = {'inception_v3': 0, 'vit_s16': 64}
 LIGHT = ('double_conv', 'patch_net', 'resnet18')
-
-
-def config(**changes):
-  """Base config, thin, with dotted names written with `__`."""
-  result = base.get_config()
-  result.model.width = 4
-  result.model.embedding_dim = 8
-  result.automargin.mode = 'fixed'
-  result.optim.warmup_steps = 0
-  result.optim.schedule = 'constant'
-  for name, value in changes.items():
-    section, field = name.split('__')
-    result[section][field] = value
-  return result
-
-
-def batch(side, channels=1, num=SUBJECTS * IMAGES):
-  rng = np.random.default_rng(5)
-  return {
-    'image': rng.random((num, side, side, channels)).astype(np.float32),
-    'label': np.repeat(np.arange(num // IMAGES), IMAGES).astype(np.int32),
-    'item': np.arange(num, dtype=np.int32),
-    'position': np.arange(num, dtype=np.int32),
-  }
-
-
-def train(config, data, num_steps=2, num_devices=1, **options):
-  """State before, state after, and the losses of each step."""
-  build = functools.partial(
-    networks.model,
-    config,
-    mean=(0.5,),
-    std=(0.25,),
-    frozen=config.optim.freeze,
-  )
-  devices = parallel.Parallel('shard_map', num_devices)
-  state = state_lib.create(
-    build(axis_name=None),
-    optimizers.optimizer(config),
-    margins.state(config, steps_per_epoch=1),
-    seed=1,
-    image_shape=data['image'].shape[1:],
-  )
-  before = jax.tree.map(np.asarray, (state.params, state.batch_stats))
-  state = state.replace(apply_fn=build(axis_name=parallel.AXIS).apply)
-  step_fn = devices.data_parallel(
-    functools.partial(
-      steps.train_step,
-      loss_fn=objectives.build(config).score,
-      augment_fn=lambda images, key, position: images,
-      seed=0,
-      freeze=tuple(config.optim.freeze),
-      penalty_fn=optimizers.penalty(config),
-      **options,
-    )
-  )
-  state = devices.replicate(state)
-  metrics = devices.replicate(steps.TrainMetrics.empty())
-  seen = []
-  for _ in range(num_steps):
-    state, metrics, pulse = step_fn(state, metrics, devices.place(data))
-    seen.append(float(pulse['loss']))
-  after = jax.tree.map(np.asarray, (state.params, state.batch_stats))
-  return before, after, seen
-
-
-def moved(before, after):
-  """Names of the arrays that changed."""
-  changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, after)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/')
-    for path, is_moved in jax.tree_util.tree_leaves_with_path(changed)
-    if is_moved
-  }
 
 
 @pytest.mark.parametrize(
@@ -112,12 +29,14 @@ def moved(before, after):
 def test_two_steps_move_every_network(name):
   side = SIDES.get(name, 32)
   fields = {'model__name': name, 'model__width': WIDTHS.get(name, 4)}
-  before, after, seen = train(config(**fields), batch(side))
+  before, after, seen = thin_networks.train(
+    thin_networks.config(**fields), thin_networks.batch(side)
+  )
   assert np.isfinite(seen).all()
-  names = moved(before[0], after[0])
+  names = thin_networks.moved(before[0], after[0])
   assert 'head/dense/kernel' in names
   assert any(name.startswith('backbone/') for name in names)
-  assert (after[1] != {}) == bool(moved(before[1], after[1]))
+  assert (after[1] != {}) == bool(thin_networks.moved(before[1], after[1]))
 
 
 @pytest.mark.parametrize(
@@ -132,11 +51,13 @@ def test_two_steps_move_every_network(name):
   ids=['replicate', 'learned', 'none', 'layers', 'flat'],
 )
 def test_two_steps_with_every_head_and_grey(fields):
-  before, after, seen = train(
-    config(model__width=2, **fields), batch(16), num_steps=2
+  before, after, seen = thin_networks.train(
+    thin_networks.config(model__width=2, **fields),
+    thin_networks.batch(16),
+    num_steps=2,
   )
   assert np.isfinite(seen).all()
-  names = moved(before[0], after[0])
+  names = thin_networks.moved(before[0], after[0])
   assert 'backbone/conv_stem/kernel' in names
   channels = before[0]['backbone']['conv_stem']['kernel'].shape[2]
   grey = fields.get('model__grey')
@@ -153,10 +74,12 @@ def test_replicated_grey_is_three_equal_channels(rng):
   fields = {'model__width': 2, 'model__cut': 'stem'}
   scaling = {'mean': (0.4, 0.5, 0.6), 'std': (0.2, 0.3, 0.4)}
   grey = networks.model(
-    config(model__grey='replicate', **fields), axis_name=None, **scaling
+    thin_networks.config(model__grey='replicate', **fields),
+    axis_name=None,
+    **scaling,
   )
   colour = networks.model(
-    config(data__channels=3, **fields), axis_name=None, **scaling
+    thin_networks.config(data__channels=3, **fields), axis_name=None, **scaling
   )
   variables = grey.init(jax.random.key(0), x, False)
   got = grey.apply(variables, x, False)
@@ -175,10 +98,12 @@ def test_dropout_is_that_of_the_whole_batch(micro_batch, num_devices):
     'optim__freeze': ('*/norm*',),
     'optim__clip_norm': 0.0,
   }
-  data = batch(8)
-  _, want, seen = train(config(**fields), data, num_steps=2)
-  _, got, again = train(
-    config(**fields),
+  data = thin_networks.batch(8)
+  _, want, seen = thin_networks.train(
+    thin_networks.config(**fields), data, num_steps=2
+  )
+  _, got, again = thin_networks.train(
+    thin_networks.config(**fields),
     data,
     num_steps=2,
     num_devices=num_devices,
@@ -190,7 +115,9 @@ def test_dropout_is_that_of_the_whole_batch(micro_batch, num_devices):
     got,
     want,
   )
-  _, _, without = train(config(**fields | {'model__dropout': 0.0}), data, 1)
+  _, _, without = thin_networks.train(
+    thin_networks.config(**fields | {'model__dropout': 0.0}), data, 1
+  )
   assert abs(without[0] - seen[0]) > 1e-4
 
 
@@ -215,13 +142,15 @@ def two_steps(model, objective, images):
   for number in range(2):
     params, opt_state, value = step(params, opt_state, number)
     seen.append(float(value))
-  return moved(variables['params'], params), seen
+  return thin_networks.moved(variables['params'], params), seen
 
 
 def test_two_steps_of_a_classifier(rng):
   fields = {'model__name': 'double_conv', 'model__embedding_dim': 3}
   model = networks.model(
-    config(model__head='classifier', model__hidden=(6,), **fields),
+    thin_networks.config(
+      model__head='classifier', model__hidden=(6,), **fields
+    ),
     mean=(0.5,),
     std=(0.2,),
     axis_name=None,
@@ -246,7 +175,7 @@ def test_two_steps_of_a_classifier(rng):
 def test_two_steps_of_a_pair_network(rng):
   fields = {'model__name': 'double_conv', 'model__embedding_dim': 1}
   model = networks.model(
-    config(
+    thin_networks.config(
       model__head='siamese', model__hidden=(6,), model__dropout=0.4, **fields
     ),
     mean=(0.5,),
@@ -285,7 +214,9 @@ def test_two_steps_of_a_pair_network(rng):
 )
 def test_what_does_not_fit_is_refused(fields, message):
   with pytest.raises(errors.UsageError, match=message):
-    networks.model(config(**fields), mean=(0.5,), std=(0.2,), axis_name=None)
+    networks.model(
+      thin_networks.config(**fields), mean=(0.5,), std=(0.2,), axis_name=None
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,7 +230,7 @@ def test_what_does_not_fit_is_refused(fields, message):
 )
 def test_heads_and_losses_that_do_not_belong_together(fields, message):
   with pytest.raises(errors.UsageError, match=message):
-    networks.check_head(config(**fields))
+    networks.check_head(thin_networks.config(**fields))
 
 
 def test_what_is_frozen_depends_on_where_the_network_starts():
@@ -307,11 +238,11 @@ def test_what_is_frozen_depends_on_where_the_network_starts():
     'optim__freeze': ('head',),
     'optim__freeze_pretrained': ('backbone',),
   }
-  scratch = config(**fields)
+  scratch = thin_networks.config(**fields)
   assert networks.frozen(scratch) == ('head',)
   assert 'from scratch' in networks.remarks(scratch)[0]
   for name in ('weights', 'init_from'):
-    given = config(**fields, **{f'model__{name}': 'a/b.h5'})
+    given = thin_networks.config(**fields, **{f'model__{name}': 'a/b.h5'})
     assert networks.frozen(given) == ('head', 'backbone')
     assert networks.remarks(given) == []
     assert 'b.h5' in networks.start(given)
@@ -319,7 +250,10 @@ def test_what_is_frozen_depends_on_where_the_network_starts():
 
 def test_grey_refuses_colour_images_at_trace_time():
   model = networks.model(
-    config(model__grey='replicate'), mean=(0.5,), std=(0.2,), axis_name=None
+    thin_networks.config(model__grey='replicate'),
+    mean=(0.5,),
+    std=(0.2,),
+    axis_name=None,
   )
   with pytest.raises(ValueError, match='images of 1 channel'):
     model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), False)

@@ -7,7 +7,7 @@ import pytest
 
 from mammojax import errors
 from mammojax.training import optimizers
-from tests import test_networks as nets
+from tests import thin_networks
 
 PARAMS = {
   'backbone': {
@@ -22,7 +22,7 @@ PARAMS = {
 def config(**changes):
   fields = {'optim__clip_norm': 0.0, 'optim__weight_decay': 0.0}
   fields |= {'optim__learning_rate': 0.1, 'model__cut': 'stage1'}
-  return nets.config(**fields | changes)
+  return thin_networks.config(**fields | changes)
 
 
 def updates_of(config, grads, params=PARAMS, num_steps=1):
@@ -107,9 +107,13 @@ def test_l2_moves_kernels_as_its_gradient_says():
     'optim__weight_decay': 0.0,
     'optim__learning_rate': 0.1,
   }
-  data = nets.batch(8)
-  before, plain, seen = nets.train(nets.config(**fields), data, 1)
-  _, decayed, more = nets.train(nets.config(optim__l2=0.01, **fields), data, 1)
+  data = thin_networks.batch(8)
+  before, plain, seen = thin_networks.train(
+    thin_networks.config(**fields), data, 1
+  )
+  _, decayed, more = thin_networks.train(
+    thin_networks.config(optim__l2=0.01, **fields), data, 1
+  )
   start, plain, decayed = before[0], plain[0], decayed[0]
   kernel = start['backbone']['dense1']['kernel']
   got = (decayed['backbone']['dense1']['kernel'],)
@@ -124,15 +128,17 @@ def test_l2_moves_kernels_as_its_gradient_says():
 def test_a_frozen_backbone_keeps_parameters_and_statistics(micro_batch):
   fields = {'model__name': 'double_conv', 'model__width': 1}
   fields |= {'optim__freeze': ('backbone/*1*', 'backbone/*_dense')}
-  before, after, seen = nets.train(
-    nets.config(**fields), nets.batch(8), micro_batch=micro_batch
+  before, after, seen = thin_networks.train(
+    thin_networks.config(**fields),
+    thin_networks.batch(8),
+    micro_batch=micro_batch,
   )
   assert np.isfinite(seen).all()
   for place in (0, 1):
-    names = nets.moved(before[place], after[place])
+    names = thin_networks.moved(before[place], after[place])
     assert names
     assert not any('1' in n or '_dense' in n for n in names), names
-  assert 'backbone/conv2a/kernel' in nets.moved(before[0], after[0])
+  assert 'backbone/conv2a/kernel' in thin_networks.moved(before[0], after[0])
 
 
 @pytest.mark.parametrize(

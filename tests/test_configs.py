@@ -13,7 +13,8 @@ FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
 NAMES = sorted(
   '.'.join(path.relative_to(FOLDER).with_suffix('').parts)
   for path in FOLDER.rglob('*.py')
-  if path.stem != '__init__'
+  # Sections are parts of base and no configs.
+  if path.stem != '__init__' and path.parent.name != 'sections'
 )
 
 

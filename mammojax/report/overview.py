@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mammojax.data import checks, readers, summary, survey
-from mammojax.report import html, spreadsheets, style, thumbnails
+from mammojax.report import html, spreadsheets, style, table, thumbnails
 
 # Pictures on the contact sheet, bars of a figure, lines of a list.
 SHEET = 48
@@ -59,6 +59,8 @@ def write(
   found['problems'] = {kind: problems.lines(kind) for kind in problems.kinds()}
   page = html.template('inspect.html').render(
     name=name,
+    verdict=_verdict(found),
+    leak=False,
     found=found,
     titles=_TITLES,
     figures=_figures(found, seen),
@@ -67,10 +69,10 @@ def write(
     bars=_BARS,
   )
   text = json.dumps(found, indent=2, allow_nan=False) + '\n'
-  table = summary.by_row(frame, seen)
+  by_row = summary.by_row(frame, seen)
   for file, content in (
     ('summary.json', text.encode('utf-8', 'backslashreplace')),
-    ('images.csv', spreadsheets.csv_bytes(table)),
+    ('images.csv', spreadsheets.csv_bytes(by_row)),
     ('inspect.html', page.encode('utf-8', 'backslashreplace')),
   ):
     style.write_atomic(folder / file, content)
@@ -170,6 +172,17 @@ def _figures(found, seen) -> dict[str, markupsafe.Markup | None]:
     and markupsafe.Markup(style.inline_svg(style.svg_bytes(figure), name))
     for name, figure in drawn.items()
   }
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+  """One sentence, or two."""
+  text = (
+    f'{table.count(found["images"])} images of'
+    f' {table.count(found["subjects"])} subjects.'
+  )
+  if found['problems'] or found['suspects']:
+    return text
+  return f'{text} Nothing looks wrong.'
 
 
 def _words(text: str) -> str:

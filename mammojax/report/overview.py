@@ -60,7 +60,6 @@ def write(
   page = html.template('inspect.html').render(
     name=name,
     verdict=_verdict(found),
-    leak=False,
     found=found,
     titles=_TITLES,
     figures=_figures(found, seen),

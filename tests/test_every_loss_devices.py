@@ -11,13 +11,12 @@ import functools
 import every_loss
 import every_loss_devices as shares
 import jax
-from jax.sharding import AxisType, PartitionSpec
 import numpy as np
+import on_devices
 import pytest
 
 from mammojax import relations
 
-TRANSFORMS = ('shard_map', 'pmap')
 # Losses that have no tests on devices of their own, each way to compute once.
 FAST = (
   ('batch_hard_triplet', 'shard_map'),
@@ -34,27 +33,8 @@ def _run(name, transform):
   args = (rows['x'], relation)
   if transform == 'one':
     return jax.jit(shares.step_of(case, None))(parameters, *args)
-  step = shares.step_of(case, 'data')
-  if transform == 'pmap':
-    split = jax.tree.map(
-      lambda leaf: leaf.reshape((shares.DEVICES, -1) + leaf.shape[1:]), args
-    )
-    mapped = jax.pmap(
-      step, axis_name='data', in_axes=(None, 0, 0), out_axes=None
-    )
-    return mapped(parameters, *split)
-  mesh = jax.make_mesh(
-    (shares.DEVICES,), ('data',), axis_types=(AxisType.Auto,)
-  )
-  rows_spec = PartitionSpec('data')
-  mapped = jax.shard_map(
-    step,
-    mesh=mesh,
-    in_specs=(PartitionSpec(), rows_spec, rows_spec),
-    out_specs=PartitionSpec(),
-    check_vma=True,
-  )
-  return jax.jit(mapped)(parameters, *args)
+  step = shares.step_of(case, on_devices.AXIS)
+  return on_devices.run(step, transform, (parameters,), args)
 
 
 @functools.cache
@@ -77,7 +57,9 @@ def test_the_devices_have_unequal_shares():
   [
     pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow)
     for case in (
-      (name, transform) for name in every_loss.CASES for transform in TRANSFORMS
+      (name, transform)
+      for name in every_loss.CASES
+      for transform in on_devices.TRANSFORMS
     )
   ],
 )

@@ -4,8 +4,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
 import numpy as np
+import on_devices
 import pytest
 import reference
 
@@ -153,15 +153,8 @@ def test_eight_devices_count_the_same(rng):
       quantiles.histogram_of_batch(x, relation, **options),
     )
 
-  mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
-  rows = PartitionSpec('data')
-  sharded = jax.shard_map(
-    functools.partial(both, axis_name='data'),
-    mesh=mesh,
-    in_specs=(rows, rows),
-    out_specs=PartitionSpec(),
-  )
-  found, counts = jax.jit(sharded)(x, relation)
+  sharded = functools.partial(both, axis_name=on_devices.AXIS)
+  found, counts = on_devices.run(sharded, 'shard_map', (), (x, relation))
   want, want_counts = jax.jit(both)(x, relation)
   for one, other in zip(found, want, strict=True):
     np.testing.assert_allclose(one, other, rtol=0, atol=2e-7)

@@ -4,8 +4,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
 import numpy as np
+import on_devices
 import pytest
 import reference
 import reference_classwise
@@ -13,7 +13,6 @@ import reference_classwise
 from mammojax import errors, relations
 from mammojax.losses import norms, siamese
 
-DEVICES = 8
 NORMS = {
   'squared_norm': (norms.squared_norm, ()),
   'norm_deviation': (norms.norm_deviation, (1.5,)),
@@ -224,25 +223,8 @@ def test_eight_devices_equal_one(rng, transform):
     rng.random(24) < 0.5,
   )
   want, want_grad = jax.jit(_everything(None))(w, *rows)
-  if transform == 'pmap':
-    split = [leaf.reshape((DEVICES, -1) + leaf.shape[1:]) for leaf in rows]
-    step = jax.pmap(
-      _everything('data'),
-      axis_name='data',
-      in_axes=(None, 0, 0, 0),
-      out_axes=None,
-    )
-    value, grad = step(w, *split)
-  else:
-    mesh = jax.make_mesh((DEVICES,), ('data',), axis_types=(AxisType.Auto,))
-    spec = PartitionSpec('data')
-    step = jax.shard_map(
-      _everything('data'),
-      mesh=mesh,
-      in_specs=(PartitionSpec(), spec, spec, spec),
-      out_specs=PartitionSpec(),
-    )
-    value, grad = jax.jit(step)(w, *rows)
+  step = _everything(on_devices.AXIS)
+  value, grad = on_devices.run(step, transform, (w,), rows)
   assert (want > 0.1).all()
   np.testing.assert_allclose(value, want, rtol=2e-6)
   np.testing.assert_allclose(grad, want_grad, rtol=2e-5, atol=2e-6)

@@ -12,7 +12,7 @@ from mammojax import errors
 from mammojax.apps import classify, probes
 from mammojax.training import train
 
-HEADS = pytest.mark.parametrize('head', sorted(probes.HEADS))
+HEADS = pytest.mark.parametrize('head', sorted(probes.FITS))
 
 
 def made_up(rng, gap, num=240, dim=6):

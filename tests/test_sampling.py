@@ -70,9 +70,20 @@ def test_the_label_is_what_is_balanced():
   assert (drawn == 'malignant').sum() == 10
 
 
+def test_another_column_can_be_balanced():
+  side = Table.frame['target'].to_numpy()
+  rows = np.arange(3, 57)
+  config = _config(
+    name='balanced', label='subject', balance='target', batch_size=20
+  )
+  drawn = side[rows[sampling.build(config, Table, rows)[0]]]
+  assert (drawn == side[0]).sum() == 10
+
+
 BAD = {
   'name': ({'name': 'triplet'}, "Did you mean 'triplets'"),
   'label': ({'label': 'diagnoses'}, "Did you mean 'diagnosis'"),
+  'balance': ({'balance': 'target'}, "sampler.name is 'subjects'"),
   'relate': ({'relate': 'darwn'}, "Did you mean 'drawn'"),
   'drawn': ({'relate': 'drawn'}, "'subjects' draws single images"),
   'cut pairs': ({'name': 'pairs', 'batch_size': 63}, 'such as 60 or 64'),

@@ -9,9 +9,12 @@ def sampler():
   # epochs ('shuffle'), or with as many images of each label: 'balanced'
   # batches, epochs that 'oversample' or 'undersample'.
   sampler.name = 'subjects'
-  # What is learnt, and balanced: 'subject', 'diagnosis', or 'target', whether
-  # the diagnosis is one of data.positive.
+  # What is learnt: 'subject', 'diagnosis', or 'target': whether the diagnosis
+  # is one of data.positive.
   sampler.label = 'subject'
+  # Of balanced, oversample and undersample: of what there are as many images
+  # each; '': of the label.
+  sampler.balance = ''
   # Images of a batch of all samplers but 'subjects'.
   sampler.batch_size = 64
   # Of pairs and triplets: 'all' pairs of the batch count, or those 'drawn'.

@@ -49,13 +49,19 @@ def train():
 
 def eval():
   evaluation = ml_collections.ConfigDict()
-  # 'first_visit', 'first_image', 'left' or 'right'; see metrics/protocols.
+  # What is searched for: the 'subject'; or, among all training images, the
+  # 'diagnosis' or the 'target'.
+  evaluation.label = 'subject'
+  # Of the label 'subject': 'first_visit', 'first_image', 'left' or 'right'; see
+  # metrics/protocols.
   evaluation.gallery = 'first_visit'
   # Of 'first_image': how many of each subject are in the gallery.
   evaluation.gallery_images = 1
   evaluation.batch_size = 128
   # Bootstrap draws over subjects for the intervals.
   evaluation.draws = 2000
+  # Add the ranking by raw pixels, which takes every pixel into memory.
+  evaluation.pixel_baseline = True
   # Add the control that sees only what surrounds the breast.
   evaluation.masked_baseline = True
   # Of decisions: the validation score that chooses the checkpoint, 'auc',

@@ -53,7 +53,7 @@ def run(
   subjects: np.ndarray,
   splits: np.ndarray,
   *,
-  head: str = 'mlp',
+  head: str | probes.Head = 'mlp',
   class_weight: str = 'none',
   rule: str = 'youden',
   sensitivity: float | None = None,
@@ -69,7 +69,7 @@ def run(
     positive: bool[n].
     subjects: str[n], whose image each is; nobody is in two splits.
     splits: str[n], 'train', 'validation' or 'test'.
-    head: key of `probes.HEADS`.
+    head: key of `probes.FITS`, or a head that is there already.
     class_weight: see `probes.fit`.
     rule: of the threshold, see `choosing.threshold`.
     sensitivity: with rule='sensitivity'.
@@ -92,16 +92,18 @@ def run(
   choosing.refuse_test(choose_on, 'anything about a classifier')
   positive = np.asarray(positive, bool)
   _check_subjects(subjects, splits)
-  fitted = probes.fit(
-    head,
-    embeddings,
-    positive,
-    splits,
-    class_weight=class_weight,
-    epochs=epochs,
-    seed=seed,
-    choose_on=choose_on,
-  )
+  fitted = head
+  if not isinstance(fitted, probes.Head):
+    fitted = probes.fit(
+      head,
+      embeddings,
+      positive,
+      splits,
+      class_weight=class_weight,
+      epochs=epochs,
+      seed=seed,
+      choose_on=choose_on,
+    )
   logits = probes.logits(fitted, embeddings)
   here = splits == choose_on
   truth, scores = positive[here], logits[here]
@@ -114,7 +116,7 @@ def run(
     sensitivity=sensitivity,
   )
   summary = {
-    'head': {'kind': head, **fitted.options},
+    'head': {'kind': fitted.kind, **fitted.options},
     'class_weight': class_weight,
     'temperature': scale._asdict() | {'chosen_on': choose_on},
     'threshold': {

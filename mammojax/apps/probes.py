@@ -1,4 +1,4 @@
-"""Three heads on frozen embeddings, each of which gives one logit an image.
+"""Heads on frozen embeddings, each of which gives one logit an image.
 
     head = probes.fit(
       'linear', embeddings, positive, splits, class_weight='balanced')
@@ -77,7 +77,7 @@ def fit(
   by the AUC.
 
   Args:
-    kind: key of HEADS.
+    kind: key of FITS.
     embeddings: float32[n, d].
     positive: bool[n].
     splits: str[n], of `choosing.SPLITS`.
@@ -98,15 +98,13 @@ def fit(
   Differs: the embeddings are standardised by those of 'train', and the best
     epoch is kept.
   """
-  if kind not in HEADS:
-    raise errors.unknown('head', kind, HEADS)
+  if kind not in FITS:
+    raise errors.unknown('head', kind, FITS)
   if class_weight not in CLASS_WEIGHTS:
     raise errors.unknown('class_weight', class_weight, CLASS_WEIGHTS)
   choosing.refuse_test(choose_on, 'anything about a head')
   data = _data(embeddings, positive, splits, class_weight, choose_on)
-  if kind == 'mlp':
-    return _fit_mlp(data, epochs, seed)
-  return {'linear': _fit_linear, 'knn': _fit_knn}[kind](data)
+  return FITS[kind](data, epochs, seed)
 
 
 def logits(head: Head, embeddings: np.ndarray) -> np.ndarray:
@@ -170,7 +168,8 @@ def _best(scores: Mapping[Any, np.ndarray], y: np.ndarray) -> tuple[Any, dict]:
   return max(areas, key=areas.__getitem__), areas
 
 
-def _fit_linear(data: _Data) -> Head:
+def _fit_linear(data: _Data, epochs: int, seed: int) -> Head:
+  del epochs, seed
   standard = _standard(data.x)
   x = _standardised(standard, data.x)
   candidates = {}
@@ -196,7 +195,8 @@ def _linear(options, arrays, x) -> np.ndarray:
   return score.astype(np.float64)
 
 
-def _fit_knn(data: _Data) -> Head:
+def _fit_knn(data: _Data, epochs: int, seed: int) -> Head:
+  del epochs, seed
   arrays = {
     'embeddings': data.x,
     'positive': data.y.astype(np.float32),
@@ -260,5 +260,14 @@ def _mlp(options, arrays, x) -> np.ndarray:
   return np.asarray(found, np.float64)[:, 0]
 
 
+def _own(options, arrays, x) -> np.ndarray:
+  del options, arrays
+  return x[:, 0].astype(np.float64)
+
+
+# kind -> (data, epochs, seed) to a Head.
+FITS = {'mlp': _fit_mlp, 'linear': _fit_linear, 'knn': _fit_knn}
 # kind -> (options, arrays, embeddings) to logits.
-HEADS = {'mlp': _mlp, 'linear': _linear, 'knn': _knn}
+HEADS = {'mlp': _mlp, 'linear': _linear, 'knn': _knn, 'own': _own}
+# Of a network that gives the logit itself.
+OWN = Head('own', {'dim': 1}, {}, {})

@@ -27,6 +27,7 @@ def run(arguments: Sequence[str]) -> None:
   from mammojax.training import workdir as workdirs
 
   network, config = classifiers.take_network(values.workdir, folder)
+  head = _head(values, config, positive)
   images = _images(values, config, network)
   rows, counts = _rows(values, images.frame, positive)
   frame = images.frame.iloc[rows]
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
     truth,
     frame['subject'].to_numpy(str),
     frame['split'].to_numpy(str),
-    head=values.head,
+    head=head,
     class_weight=values.class_weight,
     rule=values.threshold,
     sensitivity=values.sensitivity,
@@ -49,6 +50,7 @@ def run(arguments: Sequence[str]) -> None:
   summary = found.summary | {
     'positive': positive,
     'images': counts,
+    'balanced': values.balanced,
     'network_sha256': network.sha256,
     'preprocess_id': network.recipe.identity,
     'curves': found.head.curves,
@@ -74,12 +76,22 @@ def _define(values: flags.FlagValues) -> None:
     flag_values=values,
   )  # fmt: skip
   for name, default, known, meaning in (
-    ('head', 'mlp', tuple(probes.HEADS), 'On the embeddings.'),
+    (
+      'head',
+      'mlp',
+      tuple(probes.HEADS),
+      "On the embeddings; 'own' is the decision of a run that decides.",
+    ),
     ('class_weight', 'none', probes.CLASS_WEIGHTS, 'Of the loss or the votes.'),
     ('threshold', 'youden', choosing.RULES, 'What validation maximises.'),
     ('unlabelled', 'leave_out', _UNLABELLED, 'Images without diagnosis.'),
   ):
     flags.DEFINE_enum(name, default, known, meaning, flag_values=values)
+  flags.DEFINE_bool(
+    'balanced', False,
+    'Choose and measure on as many positive as negative images.',
+    flag_values=values,
+  )  # fmt: skip
   flags.DEFINE_float(
     'sensitivity', None, 'Wanted, with --threshold=sensitivity.',
     flag_values=values,
@@ -87,7 +99,7 @@ def _define(values: flags.FlagValues) -> None:
   for number, size, meaning, least in (
     ('epochs', 50, 'Of --head=mlp.', 1),
     ('draws', 2000, 'Resamples of the subjects for intervals.', 1),
-    ('seed', 0, 'Of the head, the resamples and t-SNE.', 0),
+    ('seed', 0, 'Of the head, the resamples, --balanced and t-SNE.', 0),
   ):
     flags.DEFINE_integer(
       number, size, meaning, lower_bound=least, flag_values=values
@@ -103,6 +115,10 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     raise errors.UsageError(
       'classify needs --positive=NAME,NAME, the diagnoses that are positive.'
     )
+  if values.head == 'own' and values.class_weight != 'none':
+    raise errors.UsageError(
+      '--head=own was trained with the run; --class_weight comes too late.'
+    )
   wanted = values.sensitivity
   if (values.threshold == 'sensitivity') != (wanted is not None):
     raise errors.UsageError(
@@ -112,6 +128,30 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     raise errors.UsageError(
       f'--sensitivity={wanted:g} must be above 0 and at most 1.'
     )
+
+
+def _head(values: flags.FlagValues, config, positive):
+  """What --head names: a kind to fit, or the decision of the network."""
+  from mammojax.apps import probes
+
+  decides = config.model.head == 'classifier'
+  if decides != (values.head == 'own'):
+    raise errors.UsageError(
+      f'The network of this run has model.head={config.model.head!r}: it gives '
+      + (
+        'the logit itself, take --head=own.'
+        if decides
+        else 'no logit of an image, so --head=own is not for it.'
+      )
+    )
+  if not decides:
+    return values.head
+  if set(positive) != set(config.data.positive):
+    raise errors.UsageError(
+      f'This run tells {",".join(config.data.positive)} from the rest; '
+      f'--positive={",".join(positive)} is another question.'
+    )
+  return probes.OWN
 
 
 def _images(values: flags.FlagValues, config, network):
@@ -132,6 +172,8 @@ def _images(values: flags.FlagValues, config, network):
 
 def _rows(values: flags.FlagValues, frame, positive):
   """Rows that take part, and how many there are of each split."""
+  from mammojax.data import balance
+
   diagnoses = frame['diagnosis']
   known = sorted(set(diagnoses) - {''})
   for name in positive:
@@ -139,16 +181,23 @@ def _rows(values: flags.FlagValues, frame, positive):
       raise errors.unknown('diagnosis', name, known)
   is_known = (diagnoses != '') | (values.unlabelled == 'negative')
   is_positive = diagnoses.isin(positive)
+  takes_part = is_known.to_numpy().copy()
   counts = {}
   for split in ('train', 'validation', 'test'):
-    here = frame['split'] == split
+    here = (frame['split'] == split).to_numpy()
+    rows = np.flatnonzero(here & takes_part)
+    if values.balanced and split != 'train':
+      stays = balance.parity(is_positive.to_numpy()[rows], values.seed)
+      takes_part[rows[~stays]] = False
+    kept = here & takes_part
     counts[split] = {
-      'positive': int((here & is_positive).sum()),
-      'negative': int((here & is_known & ~is_positive).sum()),
+      'positive': int(is_positive[kept].sum()),
+      'negative': int((~is_positive[kept]).sum()),
       'left_out': int((here & ~is_known).sum()),
-      'subjects': int(frame.loc[here & is_known, 'subject'].nunique()),
+      'thinned_out': len(rows) - int(kept.sum()),
+      'subjects': int(frame.loc[kept, 'subject'].nunique()),
     }
-  return np.flatnonzero(is_known), counts
+  return np.flatnonzero(takes_part), counts
 
 
 def _draw(
@@ -180,7 +229,7 @@ def _draw(
       lines['precision_recall'], cells['pr_auc'], float(positives.mean())
     )
   chosen, points = classify.plane(embeddings[test])
-  if len(chosen):
+  if len(chosen) and embeddings.shape[1] > 1:
     names = frame['diagnosis'].to_numpy(str)[test][chosen]
     figures['tsne'] = report.plane(points, names.tolist(), positive)
   if found.head.curves:
@@ -198,7 +247,7 @@ def _words(found, counts, folder: pathlib.Path) -> str:
   words = [
     f'Test: {test["positive"]} positive and {test["negative"]} negative images'
     f' of {test["subjects"]} subjects; {test["left_out"]} without diagnosis'
-    ' left out.',
+    f' and {test["thinned_out"]} of the larger class left out.',
     f'Threshold {found.threshold:.4f} by {found.summary["threshold"]["rule"]}'
     f' and temperature {found.temperature:.3f}, chosen on validation.',
   ]

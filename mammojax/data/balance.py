@@ -70,6 +70,25 @@ def balanced(
   return reasons
 
 
+def parity(is_positive: np.ndarray, seed: int) -> np.ndarray:
+  """Which images stay so that both classes have as many.
+
+  Args:
+    is_positive: bool[n].
+    seed: of the choice among the larger class.
+
+  Returns:
+    bool[n].
+  """
+  sides = [np.flatnonzero(is_positive), np.flatnonzero(~is_positive)]
+  size = min(map(len, sides))
+  rng = np.random.default_rng(seed)
+  kept = np.ones(len(is_positive), bool)
+  for rows in sides:
+    kept[rng.permutation(rows)[size:]] = False
+  return kept
+
+
 def check(
   frame: pd.DataFrame, by: str, positive: Sequence[str], one_of_each: str
 ) -> None:
@@ -111,14 +130,12 @@ def _thin_groups(reasons, groups, copies, order) -> None:
 
 
 def _thin_classes(reasons, is_positive, by, seed) -> None:
-  left = reasons == ''
-  sides = [np.flatnonzero(left & side) for side in (is_positive, ~is_positive)]
-  size = min(map(len, sides))
-  if not size:
+  left = np.flatnonzero(reasons == '')
+  num = int(is_positive[left].sum())
+  if num in (0, len(left)):
     raise errors.DataError(
-      f'After duplicates were removed {len(sides[0])} images are positive and'
-      f' {len(sides[1])} negative by {by}; both must be there.'
+      f'After duplicates were removed {num} images are positive and'
+      f' {len(left) - num} negative by {by}; both must be there.'
     )
-  rng = np.random.default_rng(seed)
-  for rows in sides:
-    reasons[rng.permutation(rows)[size:]] = 'more than the smaller class has'
+  kept = parity(is_positive[left], seed)
+  reasons[left[~kept]] = 'more than the smaller class has'

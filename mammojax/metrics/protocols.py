@@ -36,6 +36,7 @@ class Protocol:
     gallery_item: int64[g], dense item ids.
     query_item: int64[q], the same ids.
     query_subject: str[q], the subjects as the table has them.
+    gallery_subject: str[g], likewise.
     years: name -> bool[q]. 'all' is every query; 'year_n' those n years after
       the subject's first visit, n >= 1.
     num_mates: int64[q], relevant gallery rows of each query.
@@ -49,6 +50,7 @@ class Protocol:
   gallery_item: np.ndarray
   query_item: np.ndarray
   query_subject: np.ndarray
+  gallery_subject: np.ndarray
   years: dict[str, np.ndarray]
   num_mates: np.ndarray
   num_ranked: np.ndarray
@@ -56,7 +58,7 @@ class Protocol:
   @property
   def n_subjects(self) -> int:
     """Subjects in the gallery or among the queries."""
-    return len(np.union1d(self.gallery_label, self.query_label))
+    return len(np.union1d(self.gallery_subject, self.query_subject))
 
   @property
   def n_gallery(self) -> int:
@@ -70,7 +72,7 @@ class Protocol:
 
   @property
   def n_without_mate(self) -> int:
-    """Queries whose subject has no other image in the gallery."""
+    """Queries whose label no other image in the gallery has."""
     return int((self.num_mates == 0).sum())
 
   def relation(self) -> dict[str, np.ndarray]:
@@ -217,6 +219,7 @@ def forensic(
     gallery_item=item[g],
     query_item=item[q],
     query_subject=part['subject'].to_numpy()[q],
+    gallery_subject=part['subject'].to_numpy()[g],
     years=_years(distance[q]),
     num_mates=mates,
     num_ranked=len(g) - _counts(item[g], item[q]),

@@ -122,14 +122,21 @@ def summarize(
 
 
 def baselines(
-  images, protocol: protocols.Protocol, *, masked: bool, draws: int, seed: int
+  images,
+  protocol: protocols.Protocol,
+  *,
+  pixel: bool,
+  masked: bool,
+  draws: int,
+  seed: int,
 ) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
   """What needs no training, in the same gallery.
 
   Returns:
-    (summary, values). 'pixel': cosine of raw pixels; 'masked': the same on
-    what surrounds the breast, or None; 'chance': expected under a random
-    order, which the summary has alone. Values are by query, as of `score`.
+    (summary, values). 'pixel': cosine of raw pixels, or None; 'masked': the
+    same on what surrounds the breast, or None; 'chance': expected under a
+    random order, which the summary has alone. Values are by query, as of
+    `score`.
   """
   values = {
     name: score(
@@ -137,10 +144,13 @@ def baselines(
       pixels(images, protocol.query_rows, region),
       pixels(images, protocol.gallery_rows, region),
     )
-    for name, region in (('pixel', 'all'), ('masked', 'background'))
-    if name == 'pixel' or masked
+    for name, region, wanted in (
+      ('pixel', 'all', pixel),
+      ('masked', 'background', masked),
+    )
+    if wanted
   }
-  summary: dict[str, Any] = {'masked': None} | {
+  summary: dict[str, Any] = {'pixel': None, 'masked': None} | {
     name: summarize(protocol, value, draws=draws, seed=seed)
     for name, value in values.items()
   }

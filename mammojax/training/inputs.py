@@ -19,9 +19,9 @@ from mammojax.data import (
   splits,
   table,
 )
-from mammojax.metrics import protocols
+from mammojax.metrics import by_class, protocols
 from mammojax.models import conventions
-from mammojax.training import networks, storing
+from mammojax.training import networks, sampling, storing
 
 # The others would have to find a breast that a phantom knows.
 _PHANTOM_STEPS = ('orient', 'fit')
@@ -279,11 +279,16 @@ def protocol(config, frame, split: str) -> protocols.Protocol:
 
   With folds the gallery is everybody's, as a leave-women-out experiment wants
   it: the queries are the fold's own, and chance stays the same in each fold.
+  A label other than the subject is searched for among the training images.
 
   Raises:
-    UsageError: an unknown gallery, or visits that are not known.
+    UsageError: an unknown gallery or label, or visits that are not known.
     DataError: no query with a mate.
   """
+  label = config.eval.label
+  sampling.check_label(frame, label, 'eval.label')
+  if label != 'subject':
+    return by_class.protocol(frame, label=label, split=split)
   return protocols.forensic(
     frame,
     gallery=config.eval.gallery,

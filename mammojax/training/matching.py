@@ -1,4 +1,4 @@
-"""How a run that embeds is judged: who is whose, by the forensic protocol."""
+"""How a run that embeds is judged: who is whose, or what class is this."""
 
 from collections.abc import Callable
 import logging
@@ -89,7 +89,11 @@ class Matching:
     values = evaluate.score(protocol, query, gallery)
     options = {'draws': config.eval.draws, 'seed': config.seed}
     baselines, baseline_values = evaluate.baselines(
-      self._images, protocol, masked=config.eval.masked_baseline, **options
+      self._images,
+      protocol,
+      pixel=config.eval.pixel_baseline,
+      masked=config.eval.masked_baseline,
+      **options,
     )
     if path is not None:
       evaluate.save_details(

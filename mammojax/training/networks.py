@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from mammojax import errors
-from mammojax.models import embedder
+from mammojax.models import conventions, embedder
 
 # Heads that give a decision, not an embedding.
 LOGITS = ('classifier', 'siamese')
@@ -110,12 +110,21 @@ def start(config: ml_collections.ConfigDict) -> str:
 
 def remarks(config: ml_collections.ConfigDict) -> list[str]:
   """What a reader of the results must know about where the network starts."""
-  if not config.optim.freeze_pretrained or start(config) != 'scratch':
+  if start(config) != 'scratch':
+    return []
+  why = ''
+  if config.data.input in conventions.PUBLISHED:
+    why = f'data.input={config.data.input!r} is what published weights are fed'
+  if config.optim.freeze_pretrained:
+    why = (
+      'what optim.freeze_pretrained would have kept as published learned from '
+      'nothing'
+    )
+  if not why:
     return []
   return [
-    'Results from scratch: model.weights names no file, so what '
-    'optim.freeze_pretrained would have kept as published learned from '
-    'nothing. They are not to be compared with those of published weights.'
+    f'Results from scratch: model.weights names no file, and {why}. They are '
+    'not to be compared with those of published weights.'
   ]
 
 

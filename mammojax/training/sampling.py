@@ -61,6 +61,8 @@ SAMPLERS = {
   'oversample': _resampled,
   'undersample': _resampled,
 }
+# Those that even out how many images of each value they draw.
+_BALANCING = ('balanced', 'oversample', 'undersample')
 _TUPLES = {
   'pairs': tuples.PairBatches.SIZE,
   'triplets': tuples.TripletBatches.SIZE,
@@ -86,25 +88,50 @@ def build(
     UsageError: an unknown name, or batches that cannot be made.
     DataError: training images without a diagnosis, where that is the label.
   """
-  name, label = config.sampler.name, config.sampler.label
+  name, balance = config.sampler.name, config.sampler.balance
   if name not in SAMPLERS:
     raise errors.unknown('sampler.name', name, SAMPLERS)
-  if label not in LABELS:
-    raise errors.unknown('sampler.label', label, LABELS)
+  if balance and name not in _BALANCING:
+    raise errors.UsageError(
+      f'sampler.balance={balance!r} is for the samplers '
+      f'{", ".join(_BALANCING)}; sampler.name is {name!r}.'
+    )
   tuple_size(config)
   frame = images.frame.iloc[rows]
-  _check_labels(frame, label)
-  labels, _ = pipeline.dense_ids(frame[label].tolist())
+  fields = {'label': config.sampler.label}
+  if balance:
+    fields['balance'] = balance
+  for field, column in fields.items():
+    check_label(frame, column, f'sampler.{field}')
+    _check_labels(frame, column)
+  drawn_by = balance or config.sampler.label
+  labels, _ = pipeline.dense_ids(frame[drawn_by].tolist())
   items, _ = pipeline.dense_ids(frame['item'].tolist())
   return SAMPLERS[name](config, labels, items)
 
 
-def _check_labels(frame, label):
+def check_label(frame, label: str, field: str) -> None:
+  """Refuses a label that is unknown, or that the images do not have.
+
+  Args:
+    frame: the table of the images.
+    label: one of LABELS.
+    field: of the config, that names it.
+
+  Raises:
+    UsageError: an unknown label.
+    DataError: the images have no such column.
+  """
+  if label not in LABELS:
+    raise errors.unknown(field, label, LABELS)
   if label not in frame:
     raise errors.DataError(
-      f'The images have no {label}; see sampler.label'
+      f'The images have no {label}; see {field}'
       f'{" and data.positive" if label == "target" else ""}.'
     )
+
+
+def _check_labels(frame, label):
   empty = frame.loc[frame[label] == '', 'item'].tolist()
   if empty:
     shown = ', '.join(map(repr, empty[:_SHOWN]))

@@ -15,8 +15,9 @@ from mammojax.data import prepared, preparing, recipes
 FREE = frozenset(
   {
     'cache_mb', 'fold', 'held_out', 'input', 'keep_test', 'key_file',
-    'num_folds', 'phantom', 'prepared', 'prepared_depth', 'region', 'root',
-    'source', 'split_fractions', 'split_rule', 'split_seed', 'table', 'tfds',
+    'num_folds', 'phantom', 'positive', 'prepared', 'prepared_depth', 'region',
+    'root', 'source', 'split_fractions', 'split_rule', 'split_seed', 'table',
+    'tfds',
   }
 )  # fmt: skip
 _UINT8_BITS = 8

@@ -1,0 +1,1 @@
+"""Malignant skin lesions: an embedding by triplets, then a classifier on it."""

@@ -43,7 +43,7 @@ def test_config_names_what_exists(name):
   assert optimizers.optimizer(config).update
   assert factory.augmentation(config).fill == config.augment.fill
   model = networks.model(config, mean=(0.5,), std=(0.2,), axis_name=None)
-  assert len(model.mean) == config.data.channels
+  assert len(model.mean) == networks.input_channels(config)
 
 
 def test_a_misspelt_field_is_an_error():

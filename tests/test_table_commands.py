@@ -145,6 +145,8 @@ def test_inspect_counts_and_lists(folder, capsys):
     assert _is_private(path)
   table_ = (out / 'images.csv').read_text()
   assert '"\'=HYPERLINK(""x"")"' in table_
+  text = report_page.Page(out / 'inspect.html').text
+  assert 'Not said by the table: Side; View; Visit, months.' in text
   html = (out / 'inspect.html').read_text()
   assert _IMAGE not in html and '&lt;img onerror' in html
   assert "default-src 'none'" in html and '<script' not in html

@@ -10,6 +10,7 @@ from typing import Any
 
 import markupsafe
 from matplotlib import figure as mpl_figure
+from matplotlib import ticker
 import numpy as np
 import pandas as pd
 
@@ -62,6 +63,11 @@ def write(
     verdict=_verdict(found),
     found=found,
     titles=_TITLES,
+    absent={
+      column: title
+      for column, title in _TITLES.items()
+      if not any(found['columns'][column])
+    },
     figures=_figures(found, seen),
     sheet=_sheet(frame, seen, thumbnails.Thumbnails(store, voi=voi)),
     lines=_LINES,
@@ -107,6 +113,7 @@ def labels(found: Mapping[str, Any]) -> mpl_figure.Figure:
   axes.grid(True, axis='x')
   axes.grid(False, axis='y')
   axes.set_xlabel('images')
+  axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   axes.legend()
   return figure
 
@@ -154,6 +161,9 @@ def per_subject(found: Mapping[str, Any]) -> mpl_figure.Figure:
   numbers = found['images_per_subject']
   shown = dict(list(numbers.items())[:_BARS])
   axes.bar(list(shown), list(shown.values()), color=style.BLUE)
+  # One bar alone would fill the axes, and there are no halves of subjects.
+  axes.set_xlim(-0.75, max(len(shown), 5) - 0.25)
+  axes.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   axes.set_xlabel('images of a subject')
   axes.set_ylabel('subjects')
   return figure

@@ -140,10 +140,13 @@ def _own(found: _Run, draws: int) -> dict[str, Any] | None:
   """What the layers say that were trained beside the network.
 
   Returns:
-    'accuracy': group -> cell of a classifier, over the classes that it knows;
-    'verification': of a Siamese run, as `examine.verified`; None of others.
+    'accuracy': group -> cell of a classifier, which never names a class held
+    out; 'verification': of a Siamese run, as `examine.verified`; None of
+    others, and where subjects and not diagnoses were learnt.
   """
   question, name = found.question, found.config.loss.name
+  if found.config.sampler.label != 'diagnosis':
+    return None
   if name == 'cross_entropy':
     rows = question.rows('test')
     names = sorted(set(question.classes[question.rows('train')]))
@@ -178,7 +181,7 @@ def _arrays(found: _Run, summary, distance: str) -> dict[str, np.ndarray]:
   rows = question.rows('test')
   chosen, points = _plane(found.embeddings[rows], distance, question.seed)
   measured = summary['network']['verification']
-  if summary['loss'] == 'siamese':
+  if (summary['own_head'] or {}).get('verification'):
     # Its own answer, and not a distance, is what it was trained to give.
     gaps = _probabilities(found, triplets)
     measured = summary['own_head']['verification']

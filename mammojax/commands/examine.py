@@ -26,10 +26,12 @@ def run(arguments: Sequence[str]) -> None:
     )
     return
   folder = tables.make_folder(values.out or str(workdir / 'examine'))
-  _examine(workdir, folder, values, values.pixels)
+  _examine(workdir, folder, values, workdir.resolve().name, values.pixels)
 
 
-def _examine(workdir, folder, values: flags.FlagValues, pixels: bool) -> None:
+def _examine(
+  workdir, folder, values: flags.FlagValues, name: str, pixels: bool
+) -> None:
   """Numbers and page of one run."""
   import rich
 
@@ -46,7 +48,7 @@ def _examine(workdir, folder, values: flags.FlagValues, pixels: bool) -> None:
     galleries=values.galleries,
     seed=values.seed,
   )
-  page = examined.write(folder, workdir.resolve().name)
+  page = examined.write(folder, name)
   rich.print(examined.results(summary))
   print(f'{examined.verdict(summary)}\nPage: {page}')
 
@@ -66,10 +68,12 @@ def _sweep(workdir: pathlib.Path, values: flags.FlagValues, command) -> None:
     raise errors.UsageError(f'No run of {workdir} is finished.')
   for number, run in enumerate(runs):
     one = workdir / run['folder']
-    print(f'{run["row"]}, seed {run["seed"]}')
+    name = f'{run["row"]} {run["setting"]}'.rstrip()
+    name += f', seed {run["seed"]}'
+    print(name)
     folder = tables.make_folder(str(one / 'examine'))
     # Pixels are the same in every run.
-    _examine(one, folder, values, values.pixels and number == 0)
+    _examine(one, folder, values, name, values.pixels and number == 0)
   for path in examined_sweep.write(workdir, runs, command):
     print(path)
 

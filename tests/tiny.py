@@ -8,7 +8,11 @@ def config(cache, **changes):
 
   Phantoms are drawn once into the folder `cache`.
   """
-  config = base.get_config()
+  return shrink(base.get_config(), cache, **changes)
+
+
+def shrink(config, cache, **changes):
+  """Any config at the same sizes."""
   config.data.image_size = 32
   config.data.phantom.train_women = 10
   config.data.phantom.validation_women = 3

@@ -1,4 +1,4 @@
-"""A sweep as sweep.json, sweep.md, sweep.csv and the figure of its years.
+"""A sweep as sweep.json, sweep.md, sweep.csv and its figures.
 
     sweeps.write('runs/table1a', record)
 
@@ -14,12 +14,18 @@ from typing import Any
 
 from matplotlib import figure as mpl_figure
 
-from mammojax.report import spreadsheets, style, sweep_scores, table
+from mammojax.report import panel, spreadsheets, style, sweep_scores, table
 
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.INK)
 _LINES = ('-', '--', '-.', ':')
 _MARKERS = 'osD^vPX*<>'
-_FOLDER, _FIGURE = 'figures', 'years'
+_FOLDER, _FIGURE, _PANEL = 'figures', 'years', 'queries'
+_PANEL_TEXT = f"""
+![Queries]({_FOLDER}/{_PANEL}.png)
+
+Queries of one seed and the first answer of each row: right in solid green,
+wrong in dashed orange.
+"""
 # Lines are moved apart by this, so that their bars stand side by side.
 _SPREAD_YEARS = 0.3
 _HEIGHT_PER_ROW_INCHES = 0.13
@@ -35,24 +41,27 @@ def write(
     record: see the module.
 
   Returns:
-    Their paths; the figure is left out where no run has years.
+    Their paths; figures are left out where no run has years, or fewer than two
+    rows were shown the same queries.
 
   Raises:
     ResourceError: the folder cannot be written.
   """
   text = json.dumps(record, indent=2, allow_nan=False, default=list)
+  hits = panel.draw(panel.collect(workdir, record))
+  page = markdown(record) + (_PANEL_TEXT if hits is not None else '')
   contents = {
     'sweep.json': f'{text}\n'.encode(),
-    'sweep.md': markdown(record).encode(),
+    'sweep.md': page.encode(),
     'sweep.csv': spreadsheets.csv_bytes(sweep_scores.frame(record)),
   }
   paths = []
   for name, content in contents.items():
     paths.append(workdir / name)
     style.write_atomic(paths[-1], content)
-  drawn = years(record)
-  if drawn is not None:
-    paths += style.save(drawn, workdir / _FOLDER, _FIGURE).values()
+  for name, drawn in ((_FIGURE, years(record)), (_PANEL, hits)):
+    if drawn is not None:
+      paths += style.save(drawn, workdir / _FOLDER, name).values()
   return paths
 
 

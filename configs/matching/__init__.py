@@ -1,0 +1,1 @@
+"""Mammogram matching by triplets: semi-hard at first, then hard."""

@@ -46,6 +46,9 @@ def test_one_row_a_film(tmp_path):
   assert trees.column(made, 'abnormality') == [
     'CIRC', 'NORM', 'CIRC;CALC', 'CALC', 'CIRC',
   ]  # fmt: skip
+  assert trees.column(made, 'severity') == [
+    'benign', '', 'benign;malignant', 'malignant', 'benign',
+  ]  # fmt: skip
   assert trees.column(made, 'x') == ['535', '', '477;500', '', '']
   assert trees.column(made, 'y') == [
     str(1024 - 425), '', f'{1024 - 133};{1024 - 168}', '', '',

@@ -9,7 +9,7 @@ import pytest
 
 from configs import published
 from mammojax.apps import sweep_plan
-from mammojax.training import networks, train
+from mammojax.training import folds, networks
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(
@@ -43,6 +43,8 @@ def shrunk(config, tmp_path, cache):
   config.eval.batch_size = 8
   config.eval.draws = 10
   config.parallel.num_devices = 1
+  if config.data.num_folds:
+    config.data.num_folds = 2
   config.logging.tensorboard = config.logging.progress = False
   config.logging.compile_cache = 'off'
   return config
@@ -56,12 +58,11 @@ def shrunk(config, tmp_path, cache):
       marks=[pytest.mark.slow] if 'inception' in name or 'vgg' in name else [],
     )
     for name in CONFIGS
-    if name != 'mini_mias'
   ],
 )
 def test_a_config_takes_two_steps(name, tmp_path, cache):
   config = shrunk(get(f'cbis.{name}'), tmp_path, cache)
-  found = train.run(config, tmp_path / 'run')
+  found = folds.run(config, tmp_path / 'run')
   assert found['kind'] == 'classification'
   assert np.isfinite(found['test']['all']['log_loss']['value'])
   # Without weights nothing stands still, and the results say so.

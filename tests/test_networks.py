@@ -10,7 +10,7 @@ import pytest
 
 from mammojax import errors
 from mammojax.losses import siamese
-from mammojax.models import backbones
+from mammojax.models import backbones, embedder
 from mammojax.training import networks
 from tests import thin_networks
 
@@ -69,20 +69,21 @@ def test_two_steps_with_every_head_and_grey(fields):
   assert wanted == {} or wanted < set(before[0]['head'])
 
 
-def test_replicated_grey_is_three_equal_channels(rng):
+@pytest.mark.parametrize('grey', embedder.COLOURED)
+def test_coloured_grey_starts_as_three_equal_channels(rng, grey):
   x = jnp.asarray(rng.random((2, 16, 16, 1)), jnp.float32)
   fields = {'model__width': 2, 'model__cut': 'stem'}
   scaling = {'mean': (0.4, 0.5, 0.6), 'std': (0.2, 0.3, 0.4)}
-  grey = networks.model(
-    thin_networks.config(model__grey='replicate', **fields),
-    axis_name=None,
-    **scaling,
-  )
+  of_grey = thin_networks.config(model__grey=grey, **fields)
+  assert networks.input_channels(of_grey) == 3
+  grey = networks.model(of_grey, axis_name=None, **scaling)
   colour = networks.model(
     thin_networks.config(data__channels=3, **fields), axis_name=None, **scaling
   )
   variables = grey.init(jax.random.key(0), x, False)
   got = grey.apply(variables, x, False)
+  own = {k: v for k, v in variables['params'].items() if k != 'colour'}
+  variables = {**variables, 'params': own}
   want = colour.apply(variables, np.repeat(x, 3, axis=-1), False)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 

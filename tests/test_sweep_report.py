@@ -160,3 +160,63 @@ def test_without_validation_no_setting_is_chosen(tmp_path):
   row = sweep_scores.collect(tmp_path, rows, given)['rows'][0]
   assert row['chosen'] is None
   assert 'no setting is chosen' in row['note']
+
+
+def decided(folder, choice, **values):
+  """Writes what a finished run of decisions leaves."""
+  cells = {
+    name: {'value': value, 'low': value, 'high': value}
+    for name, value in values.items()
+  }
+  folder.mkdir(parents=True)
+  metrics = {
+    'kind': 'classification', 'test': {'all': cells}, 'best_step': 5,
+    'choose_by': 'log_loss', 'warnings': [],
+  }  # fmt: skip
+  (folder / 'metrics.json').write_text(json.dumps(metrics))
+  (folder / 'config.json').write_text('{}')
+  line = {'step': 5, 'split': 'validation', 'choice': -choice}
+  (folder / 'metrics.jsonl').write_text(json.dumps(line))
+
+
+def test_decisions_stand_side_by_side_with_the_published_ones(tmp_path):
+  losses = {'a': (0.61, 0.55), 'b': (0.4, 0.8)}
+  given = []
+  for setting, seeds in losses.items():
+    for seed, loss in enumerate(seeds):
+      name = f'{setting}/seed_{seed}'
+      decided(
+        tmp_path / name, loss, accuracy=0.6 + 0.1 * seed, log_loss=loss, auc=0.7
+      )
+      given.append(
+        {'row': 'Row', 'setting': setting, 'seed': seed, 'folder': name}
+        | {'state': 'finished'}
+      )
+  rows = {'Row': {'a': {}, 'b': {}}}
+  record = {
+    'title': 'Made up',
+    'command': 'sweep',
+    'published': {'Row': {'all': {'accuracy': (87, None), 'auc': (85, None)}}},
+    'published_name': 'somebody',
+    **sweep_scores.collect(tmp_path, rows, given),
+  }
+  # The mean loss of a is 0.58, that of b 0.60: less is better.
+  row = record['rows'][0]
+  assert row['settings'][row['chosen']]['name'] == 'a'
+  assert 'validation Loss 0.580' in row['note']
+  page = sweeps.markdown(record)
+  mean, error = by_hand([60.0, 70.0])
+  loss, spread = by_hand([0.61, 0.55])
+  assert (
+    f'| Row | 2 | 4 | {mean:.1f} ± {error:.1f} (87.0) |'
+    f' {loss:.3f} ± {spread:.3f} (–) | – (–) | 70.0 ± 0.0 (85.0) |'
+  ) in page
+  assert '| Accuracy | Loss | F2 | AUC |' in page
+  frame = sweep_scores.frame(record)
+  chosen = frame[frame['chosen'] & (frame['metric'] == 'log_loss')]
+  assert chosen['mean'].tolist() == [pytest.approx(loss)]
+  assert (
+    sweeps.summary(row)
+    == f'Row: test Accuracy {mean:.1f} ± {error:.1f} (4 of 4 runs)'
+  )
+  assert sweeps.years(record) is None

@@ -21,6 +21,7 @@ REGISTRY: Mapping[str, str] = {
   'preview': 'Draw what each step of data.steps does to a few pictures.',
   'catalog': 'Write the table of a public data set, or list those known.',
   'patches': 'Draw phantom patches in pairs as the NumPy arrays of CBIS-DDSM.',
+  'cut': 'Cut patches around the abnormalities that a table places.',
   'inspect': 'Summarise a table of images: counts, sizes, suspect files.',
   'leaks': 'Find copies and near copies in a table, and split it again.',
   'balance': 'Write a subset of a table with as many positives as negatives.',

@@ -7,9 +7,9 @@ One row a film. Films are numbered in pairs, a pair is a woman. Info.txt calls
 even numbers left; the markers that can be read on the films say that odd ones
 are left, so that is what `laterality` follows unless it is asked otherwise.
 Several abnormalities of a film are merged into one row: `diagnosis` is the
-worst of them, the columns `abnormality`, `x`, `y`, `radius` hold all, divided
-by `;`. `y` is counted from the top, in pixels of 1024; Info.txt counts from
-the bottom.
+worst of them, the columns `abnormality`, `severity`, `x`, `y`, `radius` hold
+all, divided by `;`. `y` is counted from the top, in pixels of 1024; Info.txt
+counts from the bottom.
 
 Source: http://peipa.essex.ac.uk/info/mias.html, Info.txt of the archive.
 """
@@ -35,7 +35,7 @@ TERMS = (
 )
 _SIZE = 1024
 _DIAGNOSES = {'B': 'benign', 'M': 'malignant'}
-_LISTED = ('abnormality', 'x', 'y', 'radius')
+_LISTED = ('abnormality', 'severity', 'x', 'y', 'radius')
 _CLASSES = ('CALC', 'CIRC', 'SPIC', 'MISC', 'ARCH', 'ASYM', 'NORM')
 _LINE = re.compile(
   rf'(mdb(\d{{3}})) ([FGD]) ({"|".join(_CLASSES)})'
@@ -51,7 +51,7 @@ def read(root: pathlib.Path, *, laterality: str = 'markers') -> entry.Entry:
     laterality: 'markers' or 'info'.
 
   Returns:
-    Entry; extra columns tissue, abnormality, x, y, radius.
+    Entry; extra columns tissue, abnormality, severity, x, y, radius.
 
   Raises:
     UsageError: another `laterality`.
@@ -72,7 +72,7 @@ def read(root: pathlib.Path, *, laterality: str = 'markers') -> entry.Entry:
         'view': 'MLO',
         'diagnosis': group['severity'].max() or 'normal',
         'tissue': group['tissue'].iloc[0],
-        **{name: ';'.join(group[name]).strip(';') for name in _LISTED},
+        **{name: _joined(group[name]) for name in _LISTED},
       }
     )
   frame = pd.DataFrame(rows)
@@ -109,6 +109,11 @@ def _findings(path: pathlib.Path) -> pd.DataFrame:
       else f'{str(path)!r} lists no film.'
     )
   return pd.DataFrame(rows)
+
+
+def _joined(values: pd.Series) -> str:
+  """All of them divided by ';', so that columns keep step; '' for nothing."""
+  return ';'.join(values) if values.any() else ''
 
 
 def _place(root: pathlib.Path, film: str) -> str:

@@ -20,7 +20,6 @@ def get_config():
   config.data.num_folds = 5
   config.optim.learning_rate = 1e-4
   config.augment.horizontal_flip = True
-  config.eval.choose_by = 'log_loss'
   config.train.steps = 80
   config.train.eval_every = 10
   config.train.checkpoint_every = 40

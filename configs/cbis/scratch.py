@@ -43,6 +43,7 @@ def get_config():
   config.optim.warmup_steps = 0
   config.optim.weight_decay = 0.0
   config.optim.clip_norm = 0.0
+  config.eval.choose_by = 'log_loss'
   config.train.steps = cbis.epochs(35)
   config.train.eval_every = cbis.STEPS_PER_EPOCH
   config.train.checkpoint_every = cbis.STEPS_PER_EPOCH

@@ -87,6 +87,7 @@ def scatter(
   classes: np.ndarray,
   held_out: Sequence[str] = (),
   names: bool = True,
+  size: float = 3.6,
 ) -> None:
   """Points of classes; those held out have a dark dot.
 
@@ -96,12 +97,13 @@ def scatter(
     classes: str[n].
     held_out: names.
     names: write each class at its middle.
+    size: of a marker, in points.
   """
   for number, name in enumerate(sorted(set(classes))):
     here = points[classes == name]
     is_held = name in held_out
     look = _look(number)
-    axes.plot(*here.T, linestyle='', markersize=3.6, alpha=0.75, **look)
+    axes.plot(*here.T, linestyle='', markersize=size, alpha=0.75, **look)
     if is_held:
       axes.plot(*here.T, '.', markersize=1.4, color=style.INK)
     if not names:

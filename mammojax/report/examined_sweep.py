@@ -16,7 +16,6 @@ import pandas as pd
 from mammojax.report import (
   embeddings,
   examined,
-  examples,
   spreadsheets,
   style,
   sweep_scores,
@@ -175,7 +174,7 @@ def distances(shown: Mapping[str, Mapping[str, np.ndarray]]):
       counts = arrays[f'{name}_counts']
       share = counts / counts.sum() / np.diff(edges)
       axes.stairs(share, edges, label=word, **look)
-    axes.set_title(examples.short_name(label), fontsize=9, parse_math=False)
+    axes.set_title(label, fontsize=8, parse_math=False)
     axes.set_yticks([])
     axes.set_xlim(0, edges[-1])
   figure.supxlabel('Distance', fontsize=10)
@@ -191,9 +190,13 @@ def planes(shown: Mapping[str, Mapping[str, np.ndarray]]):
   figure, grid = _grid(len(shown), 2.5)
   for axes, (label, arrays) in zip(grid, shown.items(), strict=False):
     embeddings.scatter(
-      axes, arrays['plane_points'], arrays['plane_class'], names=False
+      axes,
+      arrays['plane_points'],
+      arrays['plane_class'],
+      names=False,
+      size=2.2,
     )
-    axes.set_title(examples.short_name(label), fontsize=9, parse_math=False)
+    axes.set_title(label, fontsize=8, parse_math=False)
   classes = sorted({c for one in shown.values() for c in one['plane_class']})
   figure.legend(
     handles=embeddings.keys(classes), loc='outside lower left', ncols=5

@@ -104,10 +104,12 @@ def _of_row(row: int, line) -> Iterator[Place]:
   for x, y, radius, severity, kind in zip(*numbers, *names, strict=True):
     if not x and not y and not radius:
       continue
-    values = [float(x), float(y), float(radius)]
-    if not all(np.isfinite(values)) or values[2] < 0:
+    place = Place(
+      row, number, float(x), float(y), float(radius), severity, kind
+    )
+    if not np.isfinite(place[2:5]).all() or place.radius < 0:
       raise ValueError(f'{x!r}, {y!r}, {radius!r} is no place')
-    yield Place(row, number, *values, severity, kind)
+    yield place
     number += 1
 
 

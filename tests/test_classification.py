@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk_metrics
 
 from mammojax import errors
-from mammojax.metrics import bootstrap, classification
+from mammojax.metrics import bootstrap, calibration, classification
 
 
 def problem(rng, num=60, subjects=17):
@@ -200,7 +200,7 @@ def test_one_subject_has_no_interval():
 
 def test_bins_are_those_of_the_error(rng):
   positive, probability, _ = problem(rng)
-  bins = classification.bins(positive, probability)
+  bins = calibration.bins(positive, probability)
   assert sum(one['count'] for one in bins) == 60
   error = sum(
     one['count'] / 60 * abs(one['probability'] - one['share']) for one in bins

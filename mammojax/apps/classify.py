@@ -18,7 +18,7 @@ import threadpoolctl
 from mammojax import errors
 from mammojax.apps import probes
 from mammojax.data import splits as split_rules
-from mammojax.metrics import choosing, classification
+from mammojax.metrics import calibration, choosing, classification
 
 # t-SNE of more images takes minutes, and their points hide each other.
 MOST_POINTS = 1000
@@ -148,7 +148,7 @@ def _measure(found: Result, here, positive, subjects, draws, seed):
     threshold=found.threshold,
     draws=draws,
     seed=seed,
-  ) | {'ece_before_calibration': classification.ece(positive[here], before)}
+  ) | {'ece_before_calibration': calibration.ece(positive[here], before)}
 
 
 def _check_subjects(subjects, splits) -> None:

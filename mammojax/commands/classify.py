@@ -205,7 +205,7 @@ def _draw(
 ) -> None:
   """Every figure, of the test split."""
   from mammojax.apps import classify
-  from mammojax.metrics import choosing, classification, curves
+  from mammojax.metrics import calibration, choosing, curves
   from mammojax.report import classification as report
   from mammojax.report import style
 
@@ -217,8 +217,8 @@ def _draw(
   figures = {
     'confusion': report.confusion(summary['confusion']),
     'calibration': report.calibration(
-      classification.bins(positives, plain),
-      classification.bins(positives, probability),
+      calibration.bins(positives, plain),
+      calibration.bins(positives, probability),
       (summary['ece_before_calibration'], cells['ece']['value']),
     ),
   }

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import optimize, special
 
 from mammojax import errors
-from mammojax.metrics import classification
+from mammojax.metrics import calibration, classification
 
 SPLITS = ('train', 'validation', 'test')
 RULES = ('f1', 'f2', 'youden', 'sensitivity')
@@ -190,8 +190,8 @@ def temperature(
     value=value,
     log_loss_before=log_loss(positive, logits),
     log_loss_after=log_loss(positive, logits / value),
-    ece_before=classification.ece(positive, plain),
-    ece_after=classification.ece(positive, probability(logits, value)),
+    ece_before=calibration.ece(positive, plain),
+    ece_after=calibration.ece(positive, probability(logits, value)),
     at_bound=not 1.001 * LEAST < value < MOST / 1.001,
   )
 

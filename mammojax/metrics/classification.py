@@ -18,9 +18,8 @@ import numpy as np
 from sklearn import metrics as sk_metrics
 
 from mammojax import errors
-from mammojax.metrics import bootstrap
+from mammojax.metrics import bootstrap, calibration
 
-BINS = 15
 # name -> what it is, as it is stored beside the numbers.
 DEFINITIONS = {
   'accuracy': 'share of images called what they are',
@@ -33,7 +32,9 @@ DEFINITIONS = {
   'auc': 'area under the ROC curve; a tie counts one half',
   'pr_auc': 'average precision: sum of precision times gain in recall',
   'brier': 'mean squared difference of probability and truth',
-  'ece': f'expected calibration error, {BINS} equal bins of P(positive)',
+  'ece': (
+    f'expected calibration error, {calibration.BINS} equal bins of P(positive)'
+  ),
 }
 _NO_POSITIVE = 'there is no positive image'
 _NO_NEGATIVE = 'there is no negative image'
@@ -149,41 +150,6 @@ def confusion(positive: np.ndarray, called: np.ndarray) -> dict[str, int]:
   return dict(zip(names, table.reshape(-1).tolist(), strict=True))
 
 
-def bins(
-  positive: np.ndarray, probability: np.ndarray
-) -> list[dict[str, float | int]]:
-  """The bins of `ece` that hold an image, for a reliability diagram.
-
-  Args:
-    positive: bool[n].
-    probability: float64[n].
-
-  Returns:
-    From low to high: 'probability' (mean), 'share' (of positives), 'count'.
-  """
-  number = _bin(probability)
-  return [
-    {
-      'probability': float(probability[number == one].mean()),
-      'share': float(positive[number == one].mean()),
-      'count': int((number == one).sum()),
-    }
-    for one in np.unique(number)
-  ]
-
-
-def ece(positive: np.ndarray, probability: np.ndarray) -> float:
-  """Expected calibration error of bool[n] and float64[n].
-
-      sum over bins of |sum in the bin of (probability - positive)| / n
-
-  Source: Naeini et al., 2015, Obtaining Well Calibrated Probabilities Using
-  Bayesian Binning, section 2.
-  Differs: bins of P(positive), not of the confidence in what is called.
-  """
-  return float(_eces(positive, probability, np.ones((1, len(positive))))[0])
-
-
 def weighted(
   positive: np.ndarray,
   probability: np.ndarray,
@@ -225,7 +191,7 @@ def weighted(
     'f2': _ratio(5.0 * tp, 5.0 * tp + 4.0 * fn + fp),
     **_areas(positive, probability, weight),
     'brier': _ratio(weight @ squares, total),
-    'ece': _eces(positive, probability, weight),
+    'ece': calibration.errors_of(positive, probability, weight),
   }
 
 
@@ -248,18 +214,6 @@ def _areas(positive, probability, weight) -> dict[str, np.ndarray]:
   gain = (pos[:, ::-1] * precision).sum(axis=1)
   average = _ratio(gain, np.where(num_neg > 0, num_pos, 0.0))
   return {'auc': auc, 'pr_auc': average}
-
-
-def _bin(probability: np.ndarray) -> np.ndarray:
-  """int64[n], the bin of each probability; 1 lies in the last."""
-  return np.minimum((probability * BINS).astype(np.int64), BINS - 1)
-
-
-def _eces(positive, probability, weight) -> np.ndarray:
-  parts = np.zeros((len(probability), BINS))
-  rows = np.arange(len(probability))
-  parts[rows, _bin(probability)] = probability - positive
-  return _ratio(np.abs(weight @ parts).sum(axis=1), weight.sum(axis=1))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -301,5 +255,5 @@ _VALUES: dict[str, Callable[..., float]] = {
   'auc': lambda y, p, c: sk_metrics.roc_auc_score(y, p),
   'pr_auc': lambda y, p, c: sk_metrics.average_precision_score(y, p),
   'brier': lambda y, p, c: sk_metrics.brier_score_loss(y, p),
-  'ece': lambda y, p, c: ece(y, p),
+  'ece': lambda y, p, c: calibration.ece(y, p),
 }

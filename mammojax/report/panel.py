@@ -28,7 +28,7 @@ def collect(
   Returns:
     Row -> content of its evaluation.npz; rows without examples are left out.
   """
-  found = {}
+  found: dict[str, examples.Arrays] = {}
   for row in record['rows']:
     if row['chosen'] is None:
       continue

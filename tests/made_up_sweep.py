@@ -1,10 +1,10 @@
 """A sweep file, and runs of it as training leaves them, with chosen numbers."""
 
+import importlib
 import json
 
 import made_up_run
 
-from configs import base
 from mammojax.apps import sweep_plan
 
 FILE = """
@@ -34,11 +34,12 @@ def write(folder, text=FILE):
   return path
 
 
-def runs(path, **options):
-  """Plan and runs of a sweep file on the base config."""
-  config = base.get_config()
+def runs(path, of='base', **options):
+  """Plan and runs of a sweep file on the config of a name."""
+  get_config = importlib.import_module(f'configs.{of}').get_config
+  config = get_config()
   plan = sweep_plan.read(path, config, **options)
-  return plan, sweep_plan.runs(plan, config, base.get_config())
+  return plan, sweep_plan.runs(plan, config, get_config())
 
 
 def finish(folder, config, value, validation):

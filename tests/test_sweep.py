@@ -9,12 +9,14 @@ import subprocess
 import sys
 
 import made_up_sweep
+import ml_collections
 import pytest
 
 from configs import base
 from mammojax import __main__ as command_line
 from mammojax import errors
 from mammojax.apps import sweep, sweep_plan
+from mammojax.training import networks, objectives
 
 # ml_collections loads a config file in a way that Python 3.12 gives up.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
@@ -43,6 +45,21 @@ def test_sweeps_have_the_settings_of_their_tables(path):
   assert sizes == SIZES[path.stem]
   assert plan.seeds == (0, 1, 2, 3, 4)
   assert len({run.folder for run in runs}) == 5 * sum(sizes) == len(runs)
+
+
+@pytest.mark.parametrize(
+  'name', ['matching', 'losses', 'losses_ham10000', 'table1a', 'table1b']
+)
+def test_every_row_of_matching_builds_and_is_another(name):
+  _, runs = made_up_sweep.runs(
+    ROOT / 'configs/sweeps' / f'{name}.py', of=f'sweeps.{name}', seeds=1
+  )
+  for run in runs:
+    config = ml_collections.ConfigDict(run.config)
+    assert callable(objectives.build(config).score)
+    networks.check_head(config)
+    networks.model(config, mean=(0.5,), std=(0.2,), axis_name=None)
+  assert len({str(run.config) for run in runs}) == len(runs)
 
 
 @pytest.mark.parametrize('row', ['Triplet', 'Contrastive', 'SCT', 'WAT'])

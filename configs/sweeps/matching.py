@@ -2,7 +2,7 @@
 
 python -m mammojax sweep --config=configs/sweeps/matching.py \
   --workdir=runs/matching
-Small runs, 600 steps at 64 px; docs/matching.md says what they show.
+12 small runs, 600 steps at 64 px.
 """
 
 from configs.matching import resnet18

@@ -93,7 +93,8 @@ def measure(
   Raises:
     UsageError: shapes that differ.
     DataError: pairs of one kind alone, or distances that are none.
-    O(draws n) time.
+
+  O(draws n) time.
   """
   same, distance = _check(same, distance)
   called = distance <= threshold

@@ -97,11 +97,24 @@ def test_files_hold_what_was_computed(tmp_path):
   assert float(ours['mean']) == pytest.approx(mean)
   assert float(ours['standard_error']) == pytest.approx(error)
   assert (ours['scans'], ours['published']) == ('4', '96.9')
-  # Every setting is there, with all seven groups and three metrics.
-  assert len(rows) == 5 * 7 * 3
+  # Every setting is there, with seven groups of three metrics, and one more.
+  assert len(rows) == 5 * (7 * 3 + 1)
   assert paths['years.svg'].stat().st_mode & 0o777 == 0o600
   picture = cv2.imread(str(paths['years.png']))
   assert picture.std() > 5
+
+
+def test_the_cmc_of_others_is_shown_beside_theirs_alone(tmp_path):
+  record = collected(tmp_path)
+  heading = '## CMC@1, every match counted'
+  assert heading not in sweeps.markdown(record)
+  record['published'] = {'Ada': {'all': {'cmc_all_shots@1': (95.6, 0.2)}}}
+  page = sweeps.markdown(record)
+  ours, error = by_hand([value / 2 for value in (0.74, 0.77, 0.72)])
+  row = (
+    f'| Ada | 4 | 12 | {100 * ours:.1f} ± {100 * error:.1f} | (95.6 ± 0.2) |'
+  )
+  assert row in page[page.index(heading) :]
 
 
 def test_the_figure_has_a_line_a_row_with_standard_errors(tmp_path):

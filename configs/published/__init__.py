@@ -9,7 +9,7 @@ in github.com/Oulu-IMEDS/AdaTriplet; the short paper of the same name (MIDL
 2022), table 1. They do not say whether AdaTriplet there is the one with
 AutoMargin; it presumably is. The CMC of Contrastive at 2 years is printed as
 '97+-0.1.0' there and is 97.0, 0.1 here.
-Differs: their CMC counts all matches of a query, `cmc@1` the first alone.
+Their CMC counts every match of a query: `cmc_all_shots@1` here.
 
 `CBIS[table][row]` is of patches of CBIS-DDSM, one run each, percent but for
 the loss. Of SCRATCH_1 and SCRATCH_BM_V1 the text has numbers of the validation

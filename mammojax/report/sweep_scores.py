@@ -17,7 +17,7 @@ import pandas as pd
 from mammojax import errors
 from mammojax.report import reading, table
 
-METRICS = ('map', 'map_at_r', 'cmc@1')
+METRICS = ('map', 'map_at_r', 'cmc@1', table.ALL_SHOTS)
 DECISIONS = ('accuracy', 'log_loss', 'f2', 'auc')
 
 

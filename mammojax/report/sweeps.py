@@ -129,15 +129,10 @@ def markdown(record: Mapping[str, Any]) -> str:
   if 'accuracy' in record['metrics']:
     lines += ['', *_wide(record)]
   else:
-    for metric in record['metrics']:
+    for metric in _shown(record):
       lines += ['', f'## {table.heading(metric)}', '', *_table(record, metric)]
   if record['published']:
     lines += ['', f'In brackets: {record["published_name"]}, as published.']
-    theirs = record['published'].values()
-    if any('cmc@1' in cells for groups in theirs for cells in groups.values()):
-      lines[-1] += (
-        ' Its CMC counts every match of a query, ours the first one alone.'
-      )
   if _years(record):
     lines += [
       '',
@@ -150,6 +145,21 @@ def markdown(record: Mapping[str, Any]) -> str:
     lines += ['', '## Settings that were chosen', '']
     lines += [_choice(row) for row in scanned]
   return '\n'.join([*lines, *_unfinished(record)]) + '\n'
+
+
+def _shown(record) -> list[str]:
+  """Metrics with a table; one that only others use, where they used it."""
+  theirs = {
+    metric
+    for groups in record['published'].values()
+    for cells in groups.values()
+    for metric in cells
+  }
+  return [
+    metric
+    for metric in record['metrics']
+    if metric != table.ALL_SHOTS or metric in theirs
+  ]
 
 
 def _table(record, metric: str) -> list[str]:

@@ -64,12 +64,16 @@ def tiny(name, table, **changes):
 def classifier(table, tmp_path_factory):
   """The folder of a classifier's run."""
   folder = tmp_path_factory.mktemp('runs') / 'classifier'
-  train.run(tiny('classifier', table, model__width=4), folder)
+  train.run(
+    tiny('classifier', table, model__width=4, model__cut='stage1'), folder
+  )
   return folder
 
 
 def test_the_metric_run_is_validated_by_class(table, tmp_path):
-  results = train.run(tiny('small', table, model__width=4), tmp_path / 'run')
+  results = train.run(
+    tiny('small', table, model__width=4, model__cut='stage1'), tmp_path / 'run'
+  )
   # Three lesions in a group, two images each; six groups train, two test.
   assert results['counts'] == {
     'subjects': 18 + 6,

@@ -14,7 +14,7 @@ import pytest
 
 from mammojax import errors
 from mammojax.report import html
-from mammojax.training import checkpoints, inputs, loop, train
+from mammojax.training import checkpoints, inputs, loop, train, transfer
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -175,6 +175,28 @@ def test_a_run_starts_from_the_network_of_another(tmp_path, cache):
   nothing = tiny.config(cache, model__init_from=str(tmp_path))
   with pytest.raises(errors.UsageError, match='no folder of a run'):
     train.Trainer(nothing, tmp_path / 'fourth')
+
+
+def test_what_a_loss_learnt_stays_with_its_subjects(tmp_path, cache):
+  first = tiny.config(cache, loss__name='arcface', train__steps=2)
+  train.run(first, tmp_path / 'first')
+  later = tiny.config(
+    cache,
+    loss__name='arcface',
+    data__phantom__train_women=12,
+    model__init_from=str(tmp_path / 'first'),
+  )
+  params = train.Trainer(later, tmp_path / 'second').state.params
+  of_first, _ = transfer.best(tmp_path / 'first', '--workdir')
+  np.testing.assert_array_equal(
+    params['head']['dense']['kernel'],
+    of_first['params']['head']['dense']['kernel'],
+  )
+  sizes = [
+    jax.tree.leaves(jax.tree.map(np.shape, p['loss']))
+    for p in (of_first['params'], params)
+  ]
+  assert sizes[0] != sizes[1]
 
 
 BAD = {

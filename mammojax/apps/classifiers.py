@@ -24,7 +24,7 @@ from mammojax.data import images as table_images
 from mammojax.data import readers, recipes
 from mammojax.metrics import choosing
 from mammojax.models.weights import content, tensors
-from mammojax.training import inputs, weights
+from mammojax.training import inputs, saved, weights
 from mammojax.training import workdir as workdirs
 
 NETWORK, HEAD, RECORD = 'network.safetensors', 'head.safetensors', 'head.json'
@@ -123,21 +123,12 @@ def take_network(
       pictures otherwise.
   """
   workdir = pathlib.Path(workdir)
-  if not (workdir / workdirs.CONFIG).is_file():
-    raise errors.UsageError(
-      f'--workdir={str(workdir)!r} is no folder of a run: it has no '
-      f'{workdirs.CONFIG}.'
-    )
-  saved = workdirs.read_json(workdir / workdirs.CONFIG)
-  try:
-    data = {name: saved['data'][name] for name in _DATA}
-  except (KeyError, TypeError) as error:
-    raise errors.DataError(
-      f'{str(workdir / workdirs.CONFIG)!r} is not that of a run of this '
-      f'version: it lacks {error}.'
-    ) from error
+  config = saved.config(workdir)
+  with saved.understood(workdir):
+    kept = {name: getattr(config.data, name) for name in _DATA}
+  data = ml_collections.ConfigDict(kept).to_dict()
   workdirs.atomic_write_bytes(folder / NETWORK, weights.packed(workdir))
-  return _network(folder, data), ml_collections.ConfigDict(saved)
+  return _network(folder, data), config
 
 
 def save(

@@ -4,11 +4,9 @@ import os
 import pathlib
 
 import jax
-import ml_collections
 import numpy as np
 import pandas as pd
 
-from mammojax import errors
 from mammojax.data import images as table_images
 from mammojax.data import readers
 from mammojax.models import conventions
@@ -18,11 +16,11 @@ from mammojax.training import (
   margins,
   networks,
   optimizers,
+  saved,
   transfer,
   weights,
 )
 from mammojax.training import state as state_lib
-from mammojax.training import workdir as workdirs
 
 
 def embed_table(
@@ -52,20 +50,10 @@ def embed_table(
     IntegrityError: damaged checkpoints.
   """
   folder = pathlib.Path(workdir)
-  if not (folder / workdirs.CONFIG).is_file():
-    raise errors.UsageError(
-      f'{str(folder)!r} is no folder of a run: it has no {workdirs.CONFIG}.'
-    )
-  saved = workdirs.read_json(folder / workdirs.CONFIG)
-  config = ml_collections.ConfigDict(saved)
-  try:
+  config = saved.config(folder)
+  with saved.understood(folder):
     state = _state(config, folder)
     images = _images(config, frame, store)
-  except (AttributeError, KeyError, TypeError) as error:
-    raise errors.DataError(
-      f'{str(folder / workdirs.CONFIG)!r} is not that of a run of this version:'
-      f' {error}.'
-    ) from error
   found = embed_images(
     state.apply_fn,
     {'params': state.params, 'batch_stats': state.batch_stats},

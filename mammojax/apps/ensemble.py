@@ -13,13 +13,12 @@ import os
 import pathlib
 from typing import Any
 
-import ml_collections
 import numpy as np
 from scipy import special
 
 from mammojax import errors
 from mammojax.metrics import choosing
-from mammojax.training import decisions, evaluate
+from mammojax.training import decisions, evaluate, saved
 from mammojax.training import workdir as workdirs
 
 _SPLITS = ('validation', 'test')
@@ -101,9 +100,7 @@ def _member(folder: pathlib.Path) -> dict[str, Any]:
     # Runs of a sweep are all called seed_0, seed_1, ...
     'name': '/'.join(folder.resolve().parts[-2:]),
     'metrics': metrics,
-    'config': ml_collections.ConfigDict(
-      workdirs.read_json(folder / workdirs.CONFIG)
-    ),
+    'config': saved.config(folder),
     'file': evaluate.load_details(folder / 'evaluation.npz'),
   }
 

@@ -17,7 +17,7 @@ import numpy as np
 from mammojax import errors
 from mammojax.apps import classifiers, classify, comparing, examine, own_heads
 from mammojax.metrics import verification
-from mammojax.training import evaluate, inputs
+from mammojax.training import evaluate, inputs, saved
 from mammojax.training import workdir as workdirs
 
 RESULTS, ARRAYS = 'examine.json', 'examine.npz'
@@ -116,7 +116,8 @@ def _load(workdir, seed: int) -> _Run:
   """The run's network on all images of its table."""
   with tempfile.TemporaryDirectory() as folder:
     network, config = classifiers.take_network(workdir, pathlib.Path(folder))
-  images = inputs.image_set(config, workdir)
+  with saved.understood(workdir):
+    images = inputs.image_set(config, workdir)
   question = examine.ask(images.frame, seed)
   embeddings = network.embed(
     images, np.arange(len(images.frame)), config.eval.batch_size

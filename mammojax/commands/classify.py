@@ -24,10 +24,12 @@ def run(arguments: Sequence[str]) -> None:
 
   from mammojax.apps import classifiers, classify
   from mammojax.report import classification as report
+  from mammojax.training import saved
   from mammojax.training import workdir as workdirs
 
   network, config = classifiers.take_network(values.workdir, folder)
-  head = _head(values, config, positive)
+  with saved.understood(values.workdir):
+    head = _head(values, config, positive)
   images = _images(values, config, network)
   rows, counts = _rows(values, images.frame, positive)
   frame = images.frame.iloc[rows]
@@ -165,9 +167,10 @@ def _images(values: flags.FlagValues, config, network):
       voi=network.recipe.options.voi,
     )
     return network.images(frame, store)
-  from mammojax.training import inputs
+  from mammojax.training import inputs, saved
 
-  return inputs.image_set(config, values.workdir)
+  with saved.understood(values.workdir):
+    return inputs.image_set(config, values.workdir)
 
 
 def _rows(values: flags.FlagValues, frame, positive):

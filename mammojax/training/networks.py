@@ -47,7 +47,7 @@ def model(
   if fields.dtype not in DTYPES:
     raise errors.unknown('model.dtype', fields.dtype, DTYPES)
   return embedder.build(
-    **{name: fields[name] for name in _FIELDS},
+    **{name: getattr(fields, name) for name in _FIELDS},
     channels=config.data.channels,
     dtype=DTYPES[fields.dtype],
     axis_name=axis_name,

@@ -64,7 +64,8 @@ def from_run(
 ) -> state_lib.TrainState:
   """The state with the network of another run's best checkpoint.
 
-  Optimizer, margins and step stay as they are: a new training begins.
+  Optimizer, margins, step and the parameters of the loss (proxies, class
+  weights) stay as they are: a new training begins, maybe of other subjects.
 
   Args:
     state: before step 0.
@@ -77,8 +78,9 @@ def from_run(
     UsageError: the folder holds no checkpoint.
     IntegrityError: all are damaged, or the networks differ.
   """
-  wanted = {'params': state.params, 'batch_stats': state.batch_stats}
+  wanted = _network(state.params, state.batch_stats)
   found, step = best(workdir, 'model.init_from')
+  found = _network(**found)
   lines = layouts.differences(
     layouts.array_table(found), layouts.array_table(wanted)
   )
@@ -89,4 +91,14 @@ def from_run(
     )
   _LOG.info('The network starts from step %d of %s.', step, workdir)
   leaves = jax.tree.leaves(found)
-  return state.replace(**jax.tree.unflatten(jax.tree.structure(wanted), leaves))
+  network = jax.tree.unflatten(jax.tree.structure(wanted), leaves)
+  return state.replace(
+    params={**state.params, **network['params']},
+    batch_stats=network['batch_stats'],
+  )
+
+
+def _network(params, batch_stats) -> dict[str, Any]:
+  """Without what a loss learnt beside the network."""
+  kept = {k: v for k, v in params.items() if k != state_lib.LOSS}
+  return {'params': kept, 'batch_stats': batch_stats}

@@ -21,6 +21,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from mammojax.models import varying
+
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 # Patches of this many bytes are gathered at a time; 2 to 8 MB were equally
@@ -82,7 +84,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   """
   if jax.default_backend() != 'cpu':
     return _convolve(x, kernel, stride)
-  return _convolve_cpu(x, vary_as(kernel, x), stride)
+  return _convolve_cpu(x, varying.vary_as(kernel, x), stride)
 
 
 def kernel_gradient(
@@ -180,7 +182,7 @@ def _gradient_by_places(
       outputs,
       preferred_element_type=jnp.float32,
     )
-  nothing = vary_as(jnp.zeros((channels, features), jnp.float32), x)
+  nothing = varying.vary_as(jnp.zeros((channels, features), jnp.float32), x)
   places = itertools.product(range(size), repeat=2)
   total = jnp.stack([found.get(place, nothing) for place in places])
   return total.reshape(size, size, channels, features)
@@ -220,16 +222,6 @@ def _span(place: int, size: int, stride: int, side: int) -> _Span:
 def _sides(x: jax.Array, stride: int) -> tuple[int, int]:
   """Rows and columns of the result."""
   return -(-x.shape[1] // stride), -(-x.shape[2] // stride)
-
-
-def vary_as(value: jax.Array, x: jax.Array) -> jax.Array:
-  """The value, typed as different on each device if x is.
-
-  Under a checked shard_map the gradient of a shared kernel must be summed over
-  devices; this is the place where its transpose does so.
-  """
-  other = lax.stop_gradient(x[(0,) * x.ndim]).astype(value.dtype)
-  return jnp.where(True, value, other)
 
 
 def _chunk(x: jax.Array, gradient: jax.Array, size: int, stride: int) -> int:
@@ -287,5 +279,5 @@ def _gradient_in_chunks(
     return total + kernel_gradient(*pair, size, stride), None
 
   shape = (size, size, x.shape[-1], gradient.shape[-1])
-  total = vary_as(jnp.zeros(shape, jnp.float32), x)
+  total = varying.vary_as(jnp.zeros(shape, jnp.float32), x)
   return lax.scan(add, total, (xs, gradients))[0]

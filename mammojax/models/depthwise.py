@@ -12,7 +12,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from mammojax.models import convolution
+from mammojax.models import varying
 
 # Images whose products are summed in registers before they meet memory.
 _IMAGES = 16
@@ -43,7 +43,7 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
       feature_group_count=x.shape[-1],
     )
-  return _convolve(x, convolution.vary_as(kernel, x))
+  return _convolve(x, varying.vary_as(kernel, x))
 
 
 def _pad(x: jax.Array, size: int) -> jax.Array:
@@ -101,7 +101,7 @@ def kernel_gradient(x: jax.Array, gradient: jax.Array, size: int) -> jax.Array:
   padded = _pad(x, size)
   chunk = max(d for d in range(1, _IMAGES + 1) if batch % d == 0)
   zeros = jnp.zeros((height, width, channels), jnp.float32)
-  zeros = convolution.vary_as(zeros, x)
+  zeros = varying.vary_as(zeros, x)
   ones = jnp.ones(height * width, jnp.float32)
 
   def row(u):

@@ -4,6 +4,7 @@ Ours runs as one device whose operations share the cores, and as one device a
 core, each with its share of the batch, as `parallel.num_devices` does.
 """
 
+from collections.abc import Iterator
 import functools
 import os
 import subprocess
@@ -104,17 +105,14 @@ def row(name: str, side: int) -> list[str]:
   return lines
 
 
-def table() -> list[str]:
-  """Lines of the table, on the devices that there are."""
+def table() -> Iterator[str]:
+  """Lines of the table as they are measured, on the devices that there are."""
   ours = ' | '.join(f'as {n}' for n in sorted({1, len(jax.devices())}))
-  lines = [
-    f'| network | images | what | {ours} | PyTorch | ratio |',
-    f'|---|---|---|---|---|---{"|---" * (len(jax.devices()) > 1)}|',
-  ]
+  yield f'| network | images | what | {ours} | PyTorch | ratio |'
+  yield f'|---|---|---|---|---|---{"|---" * (len(jax.devices()) > 1)}|'
   for name in NETWORKS:
     for side in BATCHES:
-      lines += row(name, side)
-  return lines
+      yield from row(name, side)
 
 
 def sections() -> list[str]:
@@ -138,4 +136,5 @@ def sections() -> list[str]:
 
 if __name__ == '__main__':
   jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
-  print('\n'.join(table()))
+  for line in table():
+    print(line, flush=True)

@@ -15,7 +15,7 @@ from mammojax.training import train
 @pytest.mark.slow
 def test_a_run_embeds_a_table_and_pairs_it(tmp_path, cache, capsys):
   # Of a loss with parameters, which embedding has no use for.
-  config = tiny.config(cache, loss__name='arcface')
+  config = tiny.config(cache, loss__name='arcface', automargin__mode='fixed')
   workdir = tmp_path / 'run'
   train.run(config, workdir)
   rng = np.random.default_rng(0)

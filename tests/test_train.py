@@ -178,13 +178,14 @@ def test_a_run_starts_from_the_network_of_another(tmp_path, cache):
 
 
 def test_what_a_loss_learnt_stays_with_its_subjects(tmp_path, cache):
-  first = tiny.config(cache, loss__name='arcface', train__steps=2)
+  fields = {'loss__name': 'arcface', 'automargin__mode': 'fixed'}
+  first = tiny.config(cache, train__steps=3, **fields)
   train.run(first, tmp_path / 'first')
   later = tiny.config(
     cache,
-    loss__name='arcface',
     data__phantom__train_women=12,
     model__init_from=str(tmp_path / 'first'),
+    **fields,
   )
   params = train.Trainer(later, tmp_path / 'second').state.params
   of_first, _ = transfer.best(tmp_path / 'first', '--workdir')

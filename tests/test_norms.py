@@ -50,10 +50,9 @@ def test_use_takes_the_running_statistics(rng):
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-def test_a_constant_map_gives_its_bias(rng):
+def test_a_constant_map_gives_its_bias():
   x = jnp.full((4, 2, 2, 3), 1000.0)
   model = norms.BatchNorm(train=True)
   variables = model.init(jax.random.key(0), x)
   y, _ = model.apply(variables, x, mutable=['batch_stats'])
-  np.testing.assert_allclose(y, 0.0, atol=0.5)
-  assert np.isfinite(np.asarray(y)).all()
+  np.testing.assert_allclose(y, 0.0, atol=1e-6)

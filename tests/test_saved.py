@@ -31,7 +31,9 @@ def test_faults_of_the_code_are_not_called_another_version(tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-  with pytest.raises(errors.UsageError, match=r'--workdir=.*config\.json'):
+  with pytest.raises(
+    errors.UsageError, match=r'no folder of a run.*config\.json'
+  ):
     saved.config(tmp_path)
   (tmp_path / 'config.json').write_text('[1]')
   with pytest.raises(errors.DataError, match='no config'):

@@ -126,9 +126,9 @@ def take_network(
   config = saved.config(workdir)
   with saved.understood(workdir):
     kept = {name: getattr(config.data, name) for name in _DATA}
-  data = ml_collections.ConfigDict(kept).to_dict()
-  workdirs.atomic_write_bytes(folder / NETWORK, weights.packed(workdir))
-  return _network(folder, data), config
+    data = ml_collections.ConfigDict(kept).to_dict()
+    workdirs.atomic_write_bytes(folder / NETWORK, weights.packed(workdir))
+    return _network(folder, data), config
 
 
 def save(

@@ -19,8 +19,8 @@ class BatchNorm(nn.Module):
   all float32[f], as nn.BatchNorm names them.
 
   Differs from nn.BatchNorm: the backward pass reads the input as it is, where
-  that of nn.BatchNorm has the deviations from the mean written to memory; with
-  the networks here that is a twentieth of a step on the CPU.
+  that of nn.BatchNorm has the deviations from the mean written to memory: on
+  the CPU 3 % of the operations of a ResNet18 step, 5 % of ResNet50.
 
   Attributes:
     train: use the statistics of the batch, and update the running ones if

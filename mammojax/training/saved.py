@@ -16,14 +16,11 @@ from mammojax import errors
 from mammojax.training import workdir as workdirs
 
 
-def config(
-  workdir: str | os.PathLike[str], flag: str = '--workdir'
-) -> ml_collections.ConfigDict:
+def config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   """The config that a run saved.
 
   Args:
     workdir: folder of the run.
-    flag: what the user gave the folder as.
 
   Returns:
     ConfigDict, not locked.
@@ -35,8 +32,7 @@ def config(
   path = pathlib.Path(workdir) / workdirs.CONFIG
   if not path.is_file():
     raise errors.UsageError(
-      f'{flag}={str(workdir)!r} is no folder of a run: it has no '
-      f'{workdirs.CONFIG}.'
+      f'{str(workdir)!r} is no folder of a run: it has no {workdirs.CONFIG}.'
     )
   found = workdirs.read_json(path)
   if not isinstance(found, dict):

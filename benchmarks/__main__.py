@@ -9,7 +9,7 @@ import sys
 
 import jax
 
-from benchmarks import core, input, networks, step
+from benchmarks import core, gpu, input, networks, step
 from mammojax import errors
 
 SECTIONS = {
@@ -17,6 +17,7 @@ SECTIONS = {
   'step': step.sections,
   'input': input.sections,
   'networks': networks.sections,
+  'gpu': gpu.sections,
 }
 
 

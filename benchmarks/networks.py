@@ -9,6 +9,7 @@ import functools
 import os
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +26,14 @@ _AXIS = 'data'
 
 
 def runners(
-  name: str, images: np.ndarray, direction: np.ndarray, num_devices: int
+  name: str,
+  images: np.ndarray,
+  direction: np.ndarray,
+  num_devices: int,
+  dtype: Any = jnp.float32,
 ):
   """As torch_resnet.runners, for our network of the same name."""
-  model = backbones.build(name, axis_name=_AXIS)
+  model = backbones.build(name, axis_name=_AXIS, dtype=dtype)
   variables = _made_up(model, images[:1])
 
   def backward(variables, x, slope):
@@ -60,7 +65,7 @@ def runners(
     mapped(backward, in_specs=(whole, shared, shared), out_specs=whole)
   )
   use = jax.jit(mapped(forward, in_specs=(whole, shared), out_specs=shared))
-  x, slope = place(images, shared), place(direction, shared)
+  x, slope = place(images.astype(dtype), shared), place(direction, shared)
   variables = place(variables, whole)
   return lambda: learn(variables, x, slope), lambda: use(variables, x)
 
@@ -78,6 +83,16 @@ def _made_up(model, x):
     ),
     like,
   )
+
+
+def operations(name: str, shape: tuple[int, ...]) -> float:
+  """Multiplications and additions of a pass forward, as XLA counts them."""
+  model, x = backbones.build(name), jax.ShapeDtypeStruct(shape, jnp.float32)
+  variables = jax.eval_shape(
+    lambda key, x: model.init(key, x, False), jax.random.key(0), x
+  )
+  forward = jax.jit(lambda variables, x: model.apply(variables, x, False))
+  return forward.lower(variables, x).cost_analysis()['flops']
 
 
 def row(name: str, side: int) -> list[str]:

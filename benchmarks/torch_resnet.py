@@ -86,3 +86,49 @@ def runners(
       return used(x).numpy()
 
   return train, use
+
+
+def has_gpu() -> bool:
+  """Whether PyTorch is there and sees a GPU."""
+  if not available():
+    return False
+  import torch
+
+  return torch.cuda.is_available()
+
+
+def runners_of_gpu(
+  name: str, images: np.ndarray, direction: np.ndarray, passes: int
+) -> tuple[Callable[[], object], Callable[[], object]]:
+  """As runners, on a GPU: channels last, compiled, in bfloat16.
+
+  Each call is several passes, and waits until the GPU has done them.
+  """
+  import torch
+
+  x = torch.tensor(images.transpose(0, 3, 1, 2).copy()).cuda().bfloat16()
+  x = x.to(memory_format=torch.channels_last)
+  slope = torch.tensor(direction).cuda()
+
+  def built():
+    return build(name).cuda().to(memory_format=torch.channels_last)
+
+  learning = built().train()
+  compiled = torch.compile(learning, dynamic=False)
+  used = torch.compile(built().eval().bfloat16(), dynamic=False)
+
+  def train():
+    for _ in range(passes):
+      learning.zero_grad()
+      with torch.autocast('cuda', torch.bfloat16):
+        features = compiled(x)
+      (features * slope).sum().backward()
+    torch.cuda.synchronize()
+
+  def use():
+    with torch.no_grad():
+      for _ in range(passes):
+        used(x)
+    torch.cuda.synchronize()
+
+  return train, use

@@ -82,7 +82,8 @@ def test_the_metric_run_is_validated_by_class(table, tmp_path):
     'queries_without_mate': 0,
   }
   assert results['test']['all']['cmc@1']['n_used'] == 12
-  assert results['warnings'] == []
+  # A cut network maps noise to nearly one point; nothing else may be amiss.
+  assert all('collapsed' in warning for warning in results['warnings'])
   lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
   found = [json.loads(line) for line in lines]
   assert [r['step'] for r in found if r['split'] == 'validation'] == [1, 2]

@@ -56,8 +56,14 @@ def parse(
   return rest[1:]
 
 
-def define_config(values: flags.FlagValues) -> None:
-  """Adds --config, any field of which may be overridden."""
+def define_config(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+  """Adds --config, any field of which may be overridden.
+
+  Args:
+    values: FlagValues of the command.
+    arguments: what `parse` will be given; a field has a flag where they
+      override it.
+  """
   config_flags.DEFINE_config_file(
     'config',
     None,
@@ -65,6 +71,8 @@ def define_config(values: flags.FlagValues) -> None:
     '--config.<field>=<value>.',
     lock_config=True,
     flag_values=values,
+    # Otherwise those of the process count, and a caller's are unknown.
+    sys_argv=['', *arguments],
   )
 
 

@@ -16,7 +16,7 @@ _MOST_ROWS = 40
 def run(arguments: Sequence[str]) -> None:
   """Draws pictures before and after every step of data.steps."""
   values = flags.FlagValues()
-  parsing.define_config(values)
+  parsing.define_config(values, arguments)
   flags.DEFINE_string('out', 'preview.png', 'The PNG.', flag_values=values)
   flags.DEFINE_string(
     'rows',

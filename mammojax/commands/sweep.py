@@ -13,7 +13,7 @@ from mammojax.commands import parsing
 def run(arguments: Sequence[str]) -> None:
   """Trains every row of a sweep with every seed, and writes its tables."""
   values = flags.FlagValues()
-  parsing.define_config(values)
+  parsing.define_config(values, arguments)
   flags.DEFINE_string(
     'workdir',
     '',
@@ -50,8 +50,9 @@ def run(arguments: Sequence[str]) -> None:
 def _written(path: pathlib.Path) -> ml_collections.ConfigDict:
   """The config of the sweep file, as no flag has changed it."""
   values = flags.FlagValues()
-  parsing.define_config(values)
-  values(['sweep', f'--config={path}'])
+  arguments = [f'--config={path}']
+  parsing.define_config(values, arguments)
+  values(['sweep', *arguments])
   return parsing.config(values, 'sweep')[0]
 
 

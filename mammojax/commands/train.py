@@ -11,7 +11,7 @@ from mammojax.commands import parsing, report
 def run(arguments: Sequence[str]) -> None:
   """Trains, evaluates on the test split, and writes the report."""
   values = flags.FlagValues()
-  parsing.define_config(values)
+  parsing.define_config(values, arguments)
   flags.DEFINE_string(
     'workdir',
     '',

@@ -153,15 +153,21 @@ def _convolve_places(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   outside.
   """
   rows, columns = _sides(x, stride)
-  total = jnp.zeros((x.shape[0], rows, columns, kernel.shape[-1]), x.dtype)
+  # Places are summed in float32 also where the images are bfloat16.
+  shape = (x.shape[0], rows, columns, kernel.shape[-1])
+  total = jnp.zeros(shape, jnp.float32)
   for (u, v), down, across in _meetings(x, kernel.shape[0], stride):
-    part = x[:, down.inputs, across.inputs] @ kernel[u, v]
+    part = jnp.matmul(
+      x[:, down.inputs, across.inputs],
+      kernel[u, v],
+      preferred_element_type=jnp.float32,
+    )
     border = (
       (down.first, rows - down.last),
       (across.first, columns - across.last),
     )
     total += jnp.pad(part, ((0, 0), *border, (0, 0)))
-  return total
+  return total.astype(x.dtype)
 
 
 def _gradient_by_places(

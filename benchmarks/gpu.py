@@ -45,7 +45,7 @@ def row(name: str, side: int, peak: float, rounds: int = 5) -> list[str]:
   direction = direction.astype(np.float32)
   ours = networks.runners(name, images, direction, 1, jnp.bfloat16)
   theirs = torch_resnet.runners_of_gpu(name, images, direction, _PASSES)
-  forward = networks.operations(name, images.shape)
+  forward = torch_resnet.operations(name, images.shape)
   lines = []
   for place, what in enumerate(('training', 'use')):
     took = timing.interleaved(

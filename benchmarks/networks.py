@@ -85,16 +85,6 @@ def _made_up(model, x):
   )
 
 
-def operations(name: str, shape: tuple[int, ...]) -> float:
-  """Multiplications and additions of a pass forward, as XLA counts them."""
-  model, x = backbones.build(name), jax.ShapeDtypeStruct(shape, jnp.float32)
-  variables = jax.eval_shape(
-    lambda key, x: model.init(key, x, False), jax.random.key(0), x
-  )
-  forward = jax.jit(lambda variables, x: model.apply(variables, x, False))
-  return forward.lower(variables, x).cost_analysis()['flops']
-
-
 def row(name: str, side: int) -> list[str]:
   """One line of the table for training, one for use."""
   rng = np.random.default_rng(0)

@@ -88,6 +88,18 @@ def runners(
   return train, use
 
 
+def operations(name: str, shape: tuple[int, ...]) -> float:
+  """Multiplications and additions of a pass forward of [b, h, w, c] images."""
+  import torch
+  from torch.utils.flop_counter import FlopCounterMode
+
+  batch, *sides, channels = shape
+  images = torch.zeros((batch, channels, *sides), device='meta')
+  with FlopCounterMode(display=False) as counter:
+    build(name).to('meta')(images)
+  return counter.get_total_flops()
+
+
 def has_gpu() -> bool:
   """Whether PyTorch is there and sees a GPU."""
   if not available():

@@ -42,9 +42,12 @@ def test_two_steps_move_every_network(name):
 @pytest.mark.parametrize(
   'fields',
   [
-    {'model__grey': 'replicate'},
+    pytest.param({'model__grey': 'replicate'}, marks=pytest.mark.slow),
     {'model__grey': 'learned'},
-    {'model__head': 'none', 'model__normalize': False},
+    pytest.param(
+      {'model__head': 'none', 'model__normalize': False},
+      marks=pytest.mark.slow,
+    ),
     {'model__hidden': (8, 6), 'model__dropout': 0.3},
     {'model__cut': 'stage1', 'model__flatten': True},
   ],
@@ -88,7 +91,10 @@ def test_coloured_grey_starts_as_three_equal_channels(rng, grey):
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('micro_batch, num_devices', [(2, 1), (0, 4)])
+@pytest.mark.parametrize(
+  'micro_batch, num_devices',
+  [pytest.param(2, 1, marks=pytest.mark.slow), (0, 4)],
+)
 def test_dropout_is_that_of_the_whole_batch(micro_batch, num_devices):
   fields = {
     'model__name': 'double_conv',

@@ -170,11 +170,13 @@ def test_bfloat16_keeps_parameters_statistics_and_features_float32(rng):
     )
     return jnp.sum(out**2), (out, new)
 
-  grads, (got, new) = jax.grad(loss, has_aux=True)(variables['params'], narrow)
+  grads, (got, new) = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)(
+    variables['params'], narrow
+  )
   assert got.dtype == jnp.float32
   leaves = jax.tree.leaves((variables, new, grads))
   assert all(leaf.dtype == jnp.float32 for leaf in leaves)
-  _, (want, _) = loss(variables['params'], wide)
+  _, (want, _) = jax.jit(loss, static_argnums=1)(variables['params'], wide)
   np.testing.assert_allclose(got, want, rtol=0.05, atol=0.05)
 
 

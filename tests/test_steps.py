@@ -102,12 +102,18 @@ LOSSES = {
 }
 
 
-_CASES = [
-  *((name, 'shard_map', 8) for name in LOSSES),
-  ('paper', 'pmap', 8),
+# Each compiles two programs, one for eight devices. Losses by themselves are
+# held to eight devices in test_losses_on_devices.
+_FAST = [('paper', 'shard_map', 8), ('paper', 'pmap', 8)]
+_SLOW = [
+  *((name, 'shard_map', 8) for name in LOSSES if name != 'paper'),
   ('paper', 'pmap', 1),
   ('arcface', 'pmap', 8),
   ('memory', 'pmap', 8),
+]
+_CASES = [
+  *_FAST,
+  *(pytest.param(*case, marks=pytest.mark.slow) for case in _SLOW),
 ]
 
 

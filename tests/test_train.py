@@ -77,7 +77,10 @@ class StopAt:
     return self.left < 0
 
 
-@pytest.mark.parametrize('looks', [1, 3, 6, 11])
+@pytest.mark.parametrize(
+  'looks',
+  [3, *(pytest.param(looks, marks=pytest.mark.slow) for looks in (1, 6, 11))],
+)
 def test_a_stopped_run_ends_as_an_uninterrupted_one(tmp_path, cache, looks):
   config = tiny.config(cache)
   (tmp_path / 'whole').mkdir()

@@ -7,7 +7,6 @@ forward and back counts as three forward.
 """
 
 from collections.abc import Callable, Iterator
-import functools
 import os
 import subprocess
 import sys
@@ -85,15 +84,10 @@ def table() -> Iterator[str]:
       yield from row(name, side, peak)
 
 
-@functools.cache
-def _has_gpu() -> bool:
-  return jax.default_backend() == 'gpu' and torch_resnet.has_gpu()
-
-
 def sections() -> list[str]:
   """Lines of the page, measured in a process that leaves PyTorch memory."""
   lines = ['## Networks on a GPU', __doc__.partition('\n\n')[2]]
-  if not _has_gpu():
+  if jax.default_backend() != 'gpu' or not torch_resnet.has_gpu():
     return [*lines, 'No GPU that both JAX and PyTorch see.', '']
   run = subprocess.run(
     [sys.executable, '-m', __name__],

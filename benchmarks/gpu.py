@@ -7,9 +7,6 @@ forward and back counts as three forward.
 """
 
 from collections.abc import Callable, Iterator
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +32,7 @@ def product_rate() -> float:
   return _PASSES * 2 * _MATRIX**3 / seconds
 
 
-def row(name: str, side: int, peak: float, rounds: int = 5) -> list[str]:
+def row(name: str, side: int, peak: float) -> list[str]:
   """One line of the table for training, one for use."""
   rng = np.random.default_rng(0)
   batch = BATCHES[side]
@@ -48,8 +45,7 @@ def row(name: str, side: int, peak: float, rounds: int = 5) -> list[str]:
   lines = []
   for place, what in enumerate(('training', 'use')):
     took = timing.interleaved(
-      {'ours': _repeated(ours[place]), 'peer': theirs[place]},
-      rounds=rounds,
+      {'ours': _repeated(ours[place]), 'peer': theirs[place]}, rounds=5
     )
     rates = {n: _PASSES * batch / seconds for n, seconds in took.items()}
     share = (3 - 2 * place) * forward / batch * rates['ours'] / peak
@@ -89,14 +85,8 @@ def sections() -> list[str]:
   lines = ['## Networks on a GPU', __doc__.partition('\n\n')[2]]
   if jax.default_backend() != 'gpu' or not torch_resnet.has_gpu():
     return [*lines, 'No GPU that both JAX and PyTorch see.', '']
-  run = subprocess.run(
-    [sys.executable, '-m', __name__],
-    stdout=subprocess.PIPE,
-    text=True,
-    check=True,
-    env={**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},
-  )
-  return [*lines, *run.stdout.splitlines(), '']
+  rows = timing.printed_by(__name__, XLA_PYTHON_CLIENT_PREALLOCATE='false')
+  return [*lines, *rows, '']
 
 
 if __name__ == '__main__':

@@ -7,8 +7,6 @@ core, each with its share of the batch, as `parallel.num_devices` does.
 from collections.abc import Iterator
 import functools
 import os
-import subprocess
-import sys
 from typing import Any
 
 import jax
@@ -130,13 +128,7 @@ def sections() -> list[str]:
   ]
   if not torch_resnet.available():
     return [*lines, 'PyTorch is not installed.', '']
-  run = subprocess.run(
-    [sys.executable, '-m', __name__],
-    stdout=subprocess.PIPE,
-    text=True,
-    check=True,
-  )
-  return [*lines, *run.stdout.splitlines(), '']
+  return [*lines, *timing.printed_by(__name__), '']
 
 
 if __name__ == '__main__':

@@ -1,6 +1,9 @@
 """Interleaved medians: what disturbs one side disturbs the other."""
 
 from collections.abc import Callable, Mapping
+import os
+import subprocess
+import sys
 import time
 
 import jax
@@ -38,3 +41,15 @@ def _settle(run):
   jax.block_until_ready(run())
   while time.perf_counter() < end:
     jax.block_until_ready(run())
+
+
+def printed_by(module: str, **environment: str) -> list[str]:
+  """Lines that a module prints, run as a process of its own."""
+  run = subprocess.run(
+    [sys.executable, '-m', module],
+    stdout=subprocess.PIPE,
+    text=True,
+    check=True,
+    env={**os.environ, **environment},
+  )
+  return run.stdout.splitlines()

@@ -3,10 +3,12 @@
 import importlib
 import pathlib
 
+from absl import flags
 import ml_collections
 import pytest
 
 from configs import base
+from mammojax.commands import parsing
 from mammojax.training import factory, networks, objectives, optimizers
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
@@ -52,6 +54,16 @@ def test_a_misspelt_field_is_an_error():
     config.optim.learnin_rate = 0.1
   with pytest.raises(TypeError):
     config.optim.learning_rate = 'fast'
+
+
+@pytest.mark.filterwarnings('ignore:the load_module')
+def test_fields_are_those_of_the_arguments_not_of_the_process():
+  values = flags.FlagValues()
+  path = pathlib.Path(base.__file__).with_name('adatriplet.py')
+  arguments = [f'--config={path}', '--config.eval.draws=7']
+  parsing.define_config(values, arguments)
+  assert parsing.parse(values, 'train', arguments) == []
+  assert values.config.eval.draws == 7
 
 
 def test_learning_rate_warms_up_and_falls_to_zero():

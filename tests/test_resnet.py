@@ -95,6 +95,17 @@ def test_convolve_and_its_gradients_equal_loops(rng, size, stride, side):
   np.testing.assert_allclose((dx * move).sum(), want_dx, rtol=1e-3, atol=1e-3)
 
 
+def test_small_maps_in_bfloat16_are_rounded_once(rng):
+  x, kernel = (
+    jnp.asarray(rng.normal(size=shape), jnp.bfloat16)
+    for shape in ((2, 4, 4, 16), (7, 7, 16, 4))
+  )
+  exact = loop_conv(np.float64(x), np.float64(kernel), 1)
+  got = np.float64(convolution.convolve(x, kernel, 1))
+  # Half a step of bfloat16, and what float32 sums are off by.
+  np.testing.assert_allclose(got, exact, rtol=2.0**-8, atol=1e-4)
+
+
 def test_kernel_gradient_in_chunks_equals_lax(rng, monkeypatch):
   x = jnp.asarray(rng.normal(size=(6, 10, 10, 3)), jnp.float32)
   kernel = jnp.asarray(rng.normal(size=(3, 3, 3, 4)), jnp.float32)

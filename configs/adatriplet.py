@@ -9,4 +9,6 @@ from configs import base
 
 
 def get_config():
-  return base.get_config()
+  config = base.get_config()
+  config.train.steps = 1250
+  return config

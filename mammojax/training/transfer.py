@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from mammojax import errors
@@ -42,9 +43,22 @@ def best(workdir: str | pathlib.Path, field: str) -> tuple[dict[str, Any], int]:
     raise errors.UsageError(
       f'{field}: {workdir} is no folder of a run with checkpoints.'
     )
-  with ocp.StandardCheckpointer() as reader:
-    found = reader.restore(shelf.folder(step).absolute() / 'default')
+  found = _arrays(shelf.folder(step).absolute() / 'default')
   return {name: found[name] or {} for name in ('params', 'batch_stats')}, step
+
+
+def _arrays(folder: pathlib.Path) -> dict[str, Any]:
+  """The state in a folder as NumPy arrays.
+
+  They are not placed as they were when saved: the devices of that process, how
+  many and of which kind, need not be here.
+  """
+  with ocp.PyTreeCheckpointer() as reader:
+    saved = reader.metadata(folder).item_metadata.tree
+    how = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved
+    )
+    return reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=how))
 
 
 def _best_metric(workdir: pathlib.Path) -> str:

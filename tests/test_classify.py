@@ -164,6 +164,7 @@ def folder(tmp_path_factory, cache):
       f'--out={out}',
       '--epochs=5',
       '--draws=50',
+      '--views=turned',
     ]
   )
   assert code == 0
@@ -199,6 +200,7 @@ def test_single_images_are_answered_or_refused(folder, tmp_path, rng, capsys):
   said = capsys.readouterr().out.splitlines()[-1]
   probability, word = said.split()[:2]
   record = json.loads((folder / 'head.json').read_text())
+  assert record['views'] == 'turned'
   assert 0.0 <= float(probability) <= 1.0 and 'good one.pgm' in said
   assert (float(probability) >= record['threshold']) == (word == 'positive')
   broken = tmp_path / 'broken.png'

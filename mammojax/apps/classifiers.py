@@ -45,6 +45,7 @@ class Network(NamedTuple):
     data: the fields of the run's config.data, JSON values.
     recipe: of the pictures.
     sha256: of the file.
+    views: of each image, whose embeddings are averaged; see `models.views`.
   """
 
   model: Any
@@ -52,6 +53,7 @@ class Network(NamedTuple):
   data: dict[str, Any]
   recipe: recipes.Recipe
   sha256: str
+  views: str = 'one'
 
   def embed(self, images, rows: np.ndarray, batch_size: int) -> np.ndarray:
     """Embeddings of rows of an ImageSet, float32[n, d]."""
@@ -62,6 +64,7 @@ class Network(NamedTuple):
       rows,
       batch_size=batch_size,
       region=self.data['region'],
+      views=self.views,
     )
 
   def images(
@@ -105,13 +108,14 @@ class Classifier(NamedTuple):
 
 
 def take_network(
-  workdir: str | pathlib.Path, folder: pathlib.Path
+  workdir: str | pathlib.Path, folder: pathlib.Path, views: str = 'one'
 ) -> tuple[Network, ml_collections.ConfigDict]:
   """Copies the network of a run's best checkpoint into a folder, and opens it.
 
   Args:
     workdir: folder of the run.
     folder: of the classifier.
+    views: of each image.
 
   Returns:
     (Network, the run's config).
@@ -128,7 +132,7 @@ def take_network(
     kept = {name: getattr(config.data, name) for name in _DATA}
     data = ml_collections.ConfigDict(kept).to_dict()
     workdirs.atomic_write_bytes(folder / NETWORK, weights.packed(workdir))
-    return _network(folder, data), config
+    return _network(folder, data, views), config
 
 
 def save(
@@ -162,6 +166,7 @@ def save(
       'temperature': found.temperature,
       'threshold': found.threshold,
       'data': network.data,
+      'views': network.views,
     },
   )
 
@@ -190,7 +195,7 @@ def load(folder: str | pathlib.Path) -> Classifier:
   try:
     for name, file in (('network_sha256', NETWORK), ('head_sha256', HEAD)):
       _check_sum(folder / file, record[name])
-    network = _network(folder, record['data'])
+    network = _network(folder, record['data'], record.get('views', 'one'))
     if network.recipe.identity != record['preprocess_id']:
       raise errors.IntegrityError(
         f'The head of {str(folder)!r} was fitted on pictures prepared '
@@ -219,7 +224,7 @@ def load(folder: str | pathlib.Path) -> Classifier:
     ) from error
 
 
-def _network(folder: pathlib.Path, data: dict[str, Any]) -> Network:
+def _network(folder: pathlib.Path, data: dict[str, Any], views: str) -> Network:
   path = folder / NETWORK
   model, variables = weights.rebuild(path)
   config = ml_collections.ConfigDict({'data': data})
@@ -229,6 +234,7 @@ def _network(folder: pathlib.Path, data: dict[str, Any]) -> Network:
     data,
     inputs.recipe(config),
     hashlib.sha256(path.read_bytes()).hexdigest(),
+    views,
   )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from mammojax.data import images as table_images
 from mammojax.data import readers
 from mammojax.models import conventions
+from mammojax.models import views as image_views
 from mammojax.training import (
   evaluate,
   inputs,
@@ -68,7 +69,14 @@ def embed_table(
 
 
 def embed_images(
-  apply_fn, variables, images, rows: np.ndarray, *, batch_size: int, region: str
+  apply_fn,
+  variables,
+  images,
+  rows: np.ndarray,
+  *,
+  batch_size: int,
+  region: str,
+  views: str = 'one',
 ) -> np.ndarray:
   """Embeds rows of a set of images.
 
@@ -79,15 +87,17 @@ def embed_images(
     rows: int64[n].
     batch_size: images at a time.
     region: of the images, see ImageSet.
+    views: of each image, see `views.averaged`.
 
   Returns:
     float32[n, d].
 
   Raises:
+    UsageError: unknown views.
     DataError: images that cannot be read, embeddings that are not finite.
   """
   variables = jax.device_put(variables)
-  compiled = jax.jit(lambda both, batch: apply_fn(both, batch, train=False))
+  compiled = jax.jit(image_views.averaged(apply_fn, views))
   return evaluate.embed(
     lambda batch: compiled(variables, batch),
     images,

@@ -27,7 +27,9 @@ def run(arguments: Sequence[str]) -> None:
   from mammojax.training import saved
   from mammojax.training import workdir as workdirs
 
-  network, config = classifiers.take_network(values.workdir, folder)
+  network, config = classifiers.take_network(
+    values.workdir, folder, values.views
+  )
   with saved.understood(values.workdir):
     head = _head(values, config, positive)
   images = _images(values, config, network)
@@ -53,6 +55,7 @@ def run(arguments: Sequence[str]) -> None:
     'positive': positive,
     'images': counts,
     'balanced': values.balanced,
+    'views': values.views,
     'network_sha256': network.sha256,
     'preprocess_id': network.recipe.identity,
     'curves': found.head.curves,
@@ -64,9 +67,6 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _define(values: flags.FlagValues) -> None:
-  from mammojax.apps import probes
-  from mammojax.metrics import choosing
-
   tables.define(values)
   for name, default, meaning in (
     ('workdir', '', 'Folder of a finished run.'),
@@ -77,18 +77,7 @@ def _define(values: flags.FlagValues) -> None:
     'positive', [], 'Diagnoses that are positive, as mel,bcc.',
     flag_values=values,
   )  # fmt: skip
-  for name, default, known, meaning in (
-    (
-      'head',
-      'mlp',
-      tuple(probes.HEADS),
-      "On the embeddings; 'own' is the decision of a run that decides.",
-    ),
-    ('class_weight', 'none', probes.CLASS_WEIGHTS, 'Of the loss or the votes.'),
-    ('threshold', 'youden', choosing.RULES, 'What validation maximises.'),
-    ('unlabelled', 'leave_out', _UNLABELLED, 'Images without diagnosis.'),
-  ):
-    flags.DEFINE_enum(name, default, known, meaning, flag_values=values)
+  _define_choices(values)
   flags.DEFINE_bool(
     'balanced', False,
     'Choose and measure on as many positive as negative images.',
@@ -106,6 +95,32 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
       number, size, meaning, lower_bound=least, flag_values=values
     )
+
+
+def _define_choices(values: flags.FlagValues) -> None:
+  from mammojax.apps import probes
+  from mammojax.metrics import choosing
+  from mammojax.models import views
+
+  for name, default, known, meaning in (
+    (
+      'head',
+      'mlp',
+      tuple(probes.HEADS),
+      "On the embeddings; 'own' is the decision of a run that decides.",
+    ),
+    ('class_weight', 'none', probes.CLASS_WEIGHTS, 'Of the loss or the votes.'),
+    ('threshold', 'youden', choosing.RULES, 'What validation maximises.'),
+    ('unlabelled', 'leave_out', _UNLABELLED, 'Images without diagnosis.'),
+    (
+      'views',
+      'one',
+      tuple(views.KINDS),
+      'Of each image; their embeddings are averaged: with its mirror image, or '
+      'both in four quarter turns.',
+    ),
+  ):
+    flags.DEFINE_enum(name, default, known, meaning, flag_values=values)
 
 
 def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Settings that every test shares, made before the first array exists."""
 
+import os
+
 from absl import flags
 import jax
 import numpy as np
@@ -9,6 +11,10 @@ jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
 # Compiling takes most of the time of these tests; small arrays need no tuning.
 jax.config.update('jax_disable_most_optimizations', True)
+# XLA's newer way to compile fused loops takes four times as long as the older.
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_cpu_use_fusion_emitters=false'
+)
 flags.FLAGS.mark_as_parsed()
 
 

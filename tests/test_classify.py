@@ -48,6 +48,20 @@ def test_shuffled_classes_are_chance(rng, head):
   assert abs(area - 0.5) < 4 * 0.05
 
 
+def test_one_half_is_chosen_by_nothing(rng):
+  data = made_up(rng, 1.5)
+  chosen = classify.run(*data, head='linear', draws=5)
+  assert chosen.threshold != 0.5
+  assert chosen.summary['threshold']['chosen_on'] == 'validation'
+  fixed = classify.run(*data, head='linear', draws=5, rule='half')
+  assert fixed.threshold == 0.5
+  assert fixed.summary['threshold']['chosen_on'] is None
+  test = data[3] == 'test'
+  called = fixed.logits[test] >= 0
+  right = (called == data[1][test]).mean()
+  assert fixed.summary['test']['metrics']['accuracy']['value'] == right
+
+
 @HEADS
 def test_the_test_split_changes_nothing_that_is_chosen(rng, head):
   x, positive, subjects, splits = made_up(rng, 1.5)

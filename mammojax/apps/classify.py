@@ -123,7 +123,7 @@ def run(
       'value': cut,
       'rule': rule,
       'sensitivity': sensitivity,
-      'chosen_on': choose_on,
+      'chosen_on': None if rule == 'half' else choose_on,
     },
     'definitions': classification.DEFINITIONS,
   }

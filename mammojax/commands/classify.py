@@ -110,7 +110,7 @@ def _define_choices(values: flags.FlagValues) -> None:
       "On the embeddings; 'own' is the decision of a run that decides.",
     ),
     ('class_weight', 'none', probes.CLASS_WEIGHTS, 'Of the loss or the votes.'),
-    ('threshold', 'youden', choosing.RULES, 'What validation maximises.'),
+    ('threshold', 'youden', choosing.RULES, 'One half, or best on validation.'),
     ('unlabelled', 'leave_out', _UNLABELLED, 'Images without diagnosis.'),
     (
       'views',
@@ -262,12 +262,14 @@ def _draw(
 def _words(found, counts, folder: pathlib.Path) -> str:
   """What was chosen, of how much, and where it lies."""
   test, scale = counts['test'], found.summary['temperature']
+  rule = found.summary['threshold']['rule']
   words = [
     f'Test: {test["positive"]} positive and {test["negative"]} negative images'
     f' of {test["subjects"]} subjects; {test["left_out"]} without diagnosis'
     f' and {test["thinned_out"]} of the larger class left out.',
-    f'Threshold {found.threshold:.4f} by {found.summary["threshold"]["rule"]}'
-    f' and temperature {found.temperature:.3f}, chosen on validation.',
+    f'Threshold {found.threshold:.4f}'
+    + (', fixed; ' if rule == 'half' else f' by {rule} and ')
+    + f'temperature {found.temperature:.3f}, chosen on validation.',
   ]
   if scale['at_bound']:
     words.append(

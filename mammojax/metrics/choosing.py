@@ -17,7 +17,8 @@ from mammojax import errors
 from mammojax.metrics import calibration, classification
 
 SPLITS = ('train', 'validation', 'test')
-RULES = ('f1', 'f2', 'youden', 'sensitivity')
+HALF = 0.5
+RULES = ('half', 'f1', 'f2', 'youden', 'sensitivity')
 # Range of temperatures; a separable set would ask for zero.
 LEAST, MOST = 0.01, 100.0
 
@@ -72,10 +73,11 @@ def threshold(
 ) -> float:
   """The threshold that a rule wants.
 
-  'f1' and 'f2' maximise F-beta, 'youden' recall + specificity - 1;
-  'sensitivity' is the highest threshold whose recall is at least what is
-  wanted. A threshold lies midway between two neighbouring probabilities; of
-  equally good ones the highest is taken.
+  'half' is one half, whatever the scores. 'f1' and 'f2' maximise F-beta,
+  'youden' recall + specificity - 1; 'sensitivity' is the highest threshold
+  whose recall is at least what is wanted. A chosen threshold lies midway
+  between two neighbouring probabilities; of equally good ones the highest is
+  taken.
 
   Args:
     positive: bool[n].
@@ -105,6 +107,8 @@ def threshold(
     )
   positive, probability = classification.check(positive, probability)
   _need_both(positive, split, 'a threshold')
+  if by == 'half':
+    return HALF
   cuts, true, false = _cuts(positive, probability)
   num_pos, num_neg = true[0], false[0]
   if by == 'sensitivity':

@@ -89,7 +89,7 @@ class Classifying:
     probability = choosing.probability(logit)
     once = np.ones((1, len(rows)))
     measured = classification.weighted(
-      positive, probability, probability >= decisions.HALF, once
+      positive, probability, probability >= choosing.HALF, once
     )
     values = {name: float(measured[name][0]) for name in ('accuracy', 'auc')}
     # Nobody called positive: then no positive one was found.

@@ -18,7 +18,6 @@ from mammojax.metrics import bootstrap, choosing, classification
 from mammojax.training import workdir as workdirs
 
 KIND = 'classification'
-HALF = 0.5
 DEFINITIONS = {
   **classification.DEFINITIONS,
   'log_loss': 'mean of -log of the probability of what an image is',
@@ -35,7 +34,7 @@ def set_threshold(
     found: split -> columns of `evaluation.npz`, the threshold not among them.
     rule: 'half' or one of `choosing.RULES`.
   """
-  cut = HALF
+  cut = choosing.HALF
   if rule != 'half':
     chooses = found['validation']
     cut = choosing.threshold(

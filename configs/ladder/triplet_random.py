@@ -11,7 +11,8 @@ def get_config():
   config = common.get_config()
   config.sampler.name = 'triplets'
   config.sampler.relate = 'drawn'
-  config.sampler.batch_size = 192
+  # 48 triplets: a step takes as long as one of the other rungs.
+  config.sampler.batch_size = 144
   config.loss.name = 'triplet'
   config.loss.selection = 'all'
   config.loss.distance = 'euclidean'

@@ -1,7 +1,7 @@
 """Contrastive loss on phantom mammograms, Euclidean.
 
 python main.py --config=configs/forensic/contrastive.py
-The size of the main job: 1,500 steps of 64 images of 96 px.
+1,500 steps of 64 images of 96 px: twenty minutes on one CPU core.
 """
 
 from configs import base

@@ -1,7 +1,7 @@
 """Selectively contrastive triplets (SCT) on phantom mammograms.
 
 python main.py --config=configs/forensic/sct.py
-The size of the main job: 1,500 steps of 64 images of 96 px.
+1,500 steps of 64 images of 96 px: twenty minutes on one CPU core.
 """
 
 from configs import base

@@ -1,8 +1,8 @@
 """Matching of phantom mammograms by triplets: semi-hard, then hard.
 
 python main.py --config=configs/matching/resnet18.py
-From scratch, the size of the main job. Negatives turn from semi-hard to hard
-when the loss stalls; curriculum.switch='step' turns at curriculum.at_step. The
+From scratch, 1,500 steps. Negatives turn from semi-hard to hard when the loss
+stalls; curriculum.switch='step' turns at curriculum.at_step. The
 other breast in place of later visits: --config.data.phantom.identity=woman
 --config.eval.gallery=left. The control that sees no breast:
 --config.data.region=background.

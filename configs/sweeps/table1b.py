@@ -2,8 +2,8 @@
 
 python -m mammojax sweep --config=configs/sweeps/table1b.py \
   --workdir=runs/table1b
-110 runs of the size of configs/adatriplet.py: 22 settings, 5 seeds each. Of
-several settings in a row, the one of the best validation mAP counts.
+110 runs of 1,500 steps: 22 settings, 5 seeds each. Of several settings in a
+row, the one of the best validation mAP counts.
 """
 
 from configs import base, published

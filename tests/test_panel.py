@@ -1,4 +1,4 @@
-"""The panel of queries shows the run that counts, and only shared queries."""
+"""The panel of queries shows the run that counts, and shared queries."""
 
 import made_up_run
 import numpy as np
@@ -79,3 +79,28 @@ def test_no_panel_without_a_shared_query(evaluation):
   }
   assert panel.draw({'One': evaluation}) is None
   assert panel.draw({'One': evaluation, 'Two': other}) is None
+
+
+def test_a_row_of_other_queries_leaves_the_others_theirs(evaluation):
+  other = {
+    **evaluation,
+    'example_query_name': np.char.add(evaluation['example_query_name'], '!'),
+  }
+  names = 'A row whose name is longer than a picture is wide', 'Two', 'Other'
+  rows = dict(zip(names, (evaluation, evaluation, other), strict=True))
+  figure = panel.draw(rows)
+  lines = len(evaluation['example_query_name'])
+  assert len(figure.axes) == 4 * lines
+  titles = [axes.get_title() for axes in figure.axes[1:4]]
+  assert [title.replace('\n', ' ') for title in titles] == list(names)
+  assert max(map(len, titles[0].split('\n'))) <= 22
+  for line in range(lines):
+    _, one, two, empty = figure.axes[4 * line : 4 * line + 4]
+    assert one.get_xlabel() == two.get_xlabel() != ''
+    assert not empty.images
+    assert [text.get_text() for text in empty.texts] == ['not asked']
+  # One query that all were asked comes first; the others are shown, too.
+  other['example_query_name'][2] = evaluation['example_query_name'][2]
+  figure = panel.draw(rows)
+  assert len(figure.axes) == 4 * lines
+  assert figure.axes[3].images and not figure.axes[7].images

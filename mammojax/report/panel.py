@@ -3,8 +3,10 @@
 figure = panel.draw({'Triplet': evaluation, 'AdaTriplet': evaluation})
 """
 
+import collections
 from collections.abc import Mapping
 import pathlib
+import textwrap
 from typing import Any
 
 from matplotlib import figure as mpl_figure
@@ -14,6 +16,8 @@ from mammojax.report import examples, reading, style
 
 _MOST_QUERIES = 6
 _WIDTH_INCHES, _ROW_INCHES = 1.45, 1.85
+# Letters of a row's name that fit above a picture.
+_TITLE_LETTERS = 22
 
 
 def collect(
@@ -47,37 +51,40 @@ def collect(
 def draw(
   evaluations: Mapping[str, examples.Arrays],
 ) -> mpl_figure.Figure | None:
-  """A line for each query that all rows were shown, the query first.
+  """A line for each query that most rows were asked, the query first.
 
   Args:
     evaluations: of `collect`.
 
   Returns:
-    The figure, or None where fewer than two rows share a query. Runs of one
-    seed and one test set are shown the same queries.
+    The figure, or None where no two rows share a query. Runs of one seed and
+    one test set are asked the same; a row of another test set, or of other
+    answers to look for, has an empty place where it was not asked.
 
   Source: the panel of queries of Nguyen et al., 2022, arXiv:2205.02849.
   """
   places = {name: _places(one) for name, one in evaluations.items()}
-  if len(places) < 2:
+  asked = collections.Counter(q for own in places.values() for q in own)
+  queries = [q for q, rows in asked.most_common(_MOST_QUERIES) if rows > 1]
+  if not queries:
     return None
-  first = next(iter(places))
-  shared = [
-    q for q in places[first] if all(q in own for own in places.values())
-  ]
-  if not shared:
-    return None
-  queries = shared[:_MOST_QUERIES]
   shape = (len(queries), 1 + len(places))
   figure = style.new_figure(_WIDTH_INCHES * shape[1], _ROW_INCHES * shape[0])
   grid = figure.subplots(*shape, squeeze=False)
   for line, query in enumerate(queries):
-    image = evaluations[first]['example_query'][places[first][query]]
+    asker = next(row for row, own in places.items() if query in own)
+    image = evaluations[asker]['example_query'][places[asker][query]]
     name = examples.short_name(query)
     examples.picture(grid[line, 0], image, name, 'query', None)
     for column, (row, own) in enumerate(places.items(), 1):
-      title = row if line == 0 else ''
-      _answer(grid[line, column], evaluations[row], own[query], title)
+      axes = grid[line, column]
+      title = textwrap.fill(row, _TITLE_LETTERS) if line == 0 else ''
+      if query in own:
+        _answer(axes, evaluations[row], own[query], title)
+      else:
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=7, pad=3, parse_math=False)
+        axes.text(0.5, 0.5, 'not asked', ha='center', transform=axes.transAxes)
   return figure
 
 

@@ -2,8 +2,8 @@
 
 python main.py --config=configs/matching/resnet18.py
 From scratch, 1,500 steps. Negatives turn from semi-hard to hard when the loss
-stalls; curriculum.switch='step' turns at curriculum.at_step. The
-other breast in place of later visits: --config.data.phantom.identity=woman
+stalls; curriculum.switch='step' turns at curriculum.at_step. The other breast
+in place of later visits: --config.data.phantom.identity=woman
 --config.eval.gallery=left. The control that sees no breast:
 --config.data.region=background.
 """

@@ -63,10 +63,7 @@ def averaged(
       raise errors.UsageError(
         f'Quarter turns need square images, got {images.shape[1:3]}.'
       )
-    # One after the other: the memory is that of one view.
-    total = 0.0
-    for seen in KINDS[kind](images):
-      total += apply_fn(variables, seen, train=False)
-    return total / len(KINDS[kind](images))
+    seen = KINDS[kind](images)
+    return sum(apply_fn(variables, x, train=False) for x in seen) / len(seen)
 
   return embed

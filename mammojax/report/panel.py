@@ -82,9 +82,7 @@ def draw(
       if query in own:
         _answer(axes, evaluations[row], own[query], title)
       else:
-        axes.set_axis_off()
-        axes.set_title(title, fontsize=7, pad=3, parse_math=False)
-        axes.text(0.5, 0.5, 'not asked', ha='center', transform=axes.transAxes)
+        _not_asked(axes, title)
   return figure
 
 
@@ -92,6 +90,13 @@ def _places(evaluation) -> dict[str, int]:
   """Where each query is among the examples."""
   names = evaluation['example_query_name']
   return {str(name): place for place, name in enumerate(names)}
+
+
+def _not_asked(axes, title: str) -> None:
+  """The place of a row that has no answer to a query."""
+  axes.set_axis_off()
+  axes.set_title(title, fontsize=7, pad=3, parse_math=False)
+  axes.text(0.5, 0.5, 'not asked', ha='center', transform=axes.transAxes)
 
 
 def _answer(axes, evaluation, place: int, title: str) -> None:

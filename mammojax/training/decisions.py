@@ -32,7 +32,7 @@ def set_threshold(
 
   Args:
     found: split -> columns of `evaluation.npz`, the threshold not among them.
-    rule: 'half' or one of `choosing.RULES`.
+    rule: of `choosing.RULES`; 'half' needs no validation images.
   """
   cut = choosing.HALF
   if rule != 'half':

@@ -8,7 +8,11 @@ from mammojax import errors
 from mammojax.models import backbones, embedder, freezing
 
 # Thin, so that shapes alone are looked at.
-WIDTHS = {'inception_v3': 0, 'vit_s16': 64}
+WIDTHS = {
+  'inception_v3': 0,
+  'vit_s16': 64,
+  **{name: 0 for name in backbones.KINDS if name.startswith('efficientnet')},
+}
 
 
 def shapes(model, side=96, **options):
@@ -34,6 +38,8 @@ def shapes(model, side=96, **options):
     ('inception_v3', 'top+1', 'mixed8'),
     ('inception_v3', 'top+2', 'mixed7'),
     ('inception_v3', 'mixed3', 'mixed3'),
+    ('efficientnet_lite0', 'top+1', 'stage7'),
+    ('efficientnet_lite0', '', 'head'),
     ('vit_s16', 'top+1', 'block11'),
     ('vit_s16', '', 'block12'),
   ],
@@ -52,6 +58,7 @@ def test_level_of_a_cut(name, cut, level):
     ('convnext_atto', 'top', (3, 3, 32)),
     ('vgg16', 'block5', (6, 6, 32)),
     ('inception_v3', 'top+1', (1, 1, 1280)),
+    ('efficientnet_lite1', 'stage3', (12, 12, 40)),
     ('vit_s16', 'block2', (6, 6, 64)),
   ],
 )

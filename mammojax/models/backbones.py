@@ -24,7 +24,15 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from mammojax import errors
-from mammojax.models import convnext, inception, resnet, small, vgg, vit
+from mammojax.models import (
+  convnext,
+  efficientnet,
+  inception,
+  resnet,
+  small,
+  vgg,
+  vit,
+)
 
 STEMS = resnet.STEMS
 
@@ -77,6 +85,16 @@ def _convnext(depths: tuple[int, ...], width: int) -> Kind:
   )
 
 
+def _efficientnet(size: str) -> Kind:
+  return Kind(
+    functools.partial(efficientnet.EfficientNetLite, *efficientnet.SIZES[size]),
+    width=0,
+    cuts=efficientnet.CUTS,
+    aliases=_tops(efficientnet.CUTS, (0, 1, 2)),
+    options=_NORMED,
+  )
+
+
 def _patch_net(width: int, dtype: Any) -> nn.Module:
   return small.PatchNet((width, 2 * width, 4 * width, 4 * width), dtype=dtype)
 
@@ -112,6 +130,9 @@ KINDS: Mapping[str, Kind] = {
   'convnext_femto': _convnext((2, 2, 6, 2), 48),
   'convnext_pico': _convnext((2, 2, 6, 2), 64),
   'convnext_nano': _convnext((2, 2, 8, 2), 80),
+  **{
+    f'efficientnet_{size}': _efficientnet(size) for size in efficientnet.SIZES
+  },
   'vit_s16': Kind(
     vit.ViT, width=384, cuts=vit.CUTS, aliases=_tops(vit.CUTS, (0, 1, 2))
   ),

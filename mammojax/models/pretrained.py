@@ -25,6 +25,7 @@ from mammojax import errors
 from mammojax.models.weights import (
   arrays,
   content,
+  efficientnet_names,
   hub,
   isolation,
   keras_names,
@@ -96,6 +97,10 @@ _FAMILIES: Mapping[str, _Family] = {
   ),
   'ConvNeXt': _Family(
     lambda paths: 'stem_0/kernel' in paths, {'torch': timm_names.convnext}
+  ),
+  'EfficientNet-Lite': _Family(
+    lambda paths: 'stem_conv/kernel' in paths,
+    {'torch': efficientnet_names.lite},
   ),
   'ViT': _Family(
     lambda paths: 'patch_embed/proj/kernel' in paths,

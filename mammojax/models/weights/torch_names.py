@@ -10,7 +10,9 @@ import re
 from mammojax.models import vgg
 from mammojax.models.weights import arrays, plans
 
-_NORM = {
+# The last part of a path of ours -> that of a name of theirs.
+LEAVES = {
+  'kernel': 'weight',
   'scale': 'weight',
   'bias': 'bias',
   'mean': 'running_mean',
@@ -18,7 +20,6 @@ _NORM = {
 }
 # Axes of theirs in the order of ours, by their number.
 _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
-_WEIGHT = {'kernel': 'weight', 'bias': 'bias'}
 REASONS = {
   r'.*num_batches_tracked': 'counter of batch norm',
   r'(fc|classifier|head|pre_logits)\..*': 'top',
@@ -53,8 +54,7 @@ def _resnet_name(path: str) -> str:
     if number == '_shortcut':
       layer = 'downsample.0' if what == 'conv' else 'downsample.1'
     layer = f'layer{stage}.{int(block) - 1}.{layer}'
-  kinds = _NORM if what == 'norm' else _WEIGHT
-  return f'{layer}.{kinds[kind]}'
+  return f'{layer}.{LEAVES[kind]}'
 
 
 def vgg16(leaves: Iterable[plans.Leaf], archive: arrays.Archive) -> plans.Plan:
@@ -64,7 +64,7 @@ def vgg16(leaves: Iterable[plans.Leaf], archive: arrays.Archive) -> plans.Plan:
 
   def name(path: str) -> str:
     layer, kind = path.split('/')
-    return f'features.{numbers[layer]}.{_WEIGHT[kind]}'
+    return f'features.{numbers[layer]}.{LEAVES[kind]}'
 
   used = '|'.join(map(str, _VGG_NUMBERS))
   beyond = {rf'features\.({used})\.(weight|bias)': 'after the cut'}

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mammojax import errors
-from mammojax.apps import classify, embedding, probes
+from mammojax.apps import classify, clinical, embedding, probes
 from mammojax.data import images as table_images
 from mammojax.data import readers, recipes
 from mammojax.metrics import choosing
@@ -83,6 +83,7 @@ class Classifier(NamedTuple):
     temperature: of its logits.
     threshold: from which an image is positive.
     positive: the names of the positive class.
+    columns: what the head is given beside an embedding, see `clinical`.
   """
 
   network: Network
@@ -90,11 +91,16 @@ class Classifier(NamedTuple):
   temperature: float
   threshold: float
   positive: tuple[str, ...]
+  columns: tuple[clinical.Column, ...] = ()
 
   def probability(
     self, frame: pd.DataFrame, store: readers.Store
   ) -> np.ndarray:
     """Calibrated probability of each row of a table, float64[n].
+
+    Args:
+      frame: of the table, with the columns of `columns`, of str.
+      store: of its images.
 
     Raises:
       DataError: images that cannot be read.
@@ -103,6 +109,9 @@ class Classifier(NamedTuple):
     embeddings = self.network.embed(
       self.network.images(frame, store), rows, batch_size=_BATCH
     )
+    if self.columns:
+      known = clinical.encode(self.columns, frame)
+      embeddings = np.concatenate([embeddings, known], axis=1)
     logits = probes.logits(self.head, embeddings)
     return choosing.probability(logits, self.temperature)
 
@@ -140,6 +149,7 @@ def save(
   network: Network,
   found: classify.Result,
   positive: Sequence[str],
+  columns: Sequence[clinical.Column] = (),
 ) -> None:
   """Writes a head beside the network that `take_network` put there.
 
@@ -148,6 +158,7 @@ def save(
     network: of `take_network`.
     found: of `classify.run`.
     positive: names of the positive class.
+    columns: what the head was given beside the embeddings.
 
   Raises:
     ResourceError: the disk is full.
@@ -167,6 +178,7 @@ def save(
       'threshold': found.threshold,
       'data': network.data,
       'views': network.views,
+      'clinical': clinical.to_json(columns),
     },
   )
 
@@ -214,6 +226,7 @@ def load(folder: str | pathlib.Path) -> Classifier:
       float(record['temperature']),
       float(record['threshold']),
       tuple(record['positive']),
+      clinical.from_json(record.get('clinical', ())),
     )
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     if isinstance(error, errors.MammojaxError):

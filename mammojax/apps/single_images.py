@@ -1,6 +1,6 @@
 """What a classifier says of single image files, named by any path."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import pathlib
 
 import numpy as np
@@ -17,6 +17,7 @@ def probabilities(
   *,
   laterality: str = '',
   view: str = '',
+  known: Mapping[str, str] | None = None,
 ) -> np.ndarray:
   """Calibrated probabilities of single images.
 
@@ -25,6 +26,8 @@ def probabilities(
     paths: files, and # and an index where one holds many images.
     laterality: 'L', 'R' or '', of all of them.
     view: likewise.
+    known: of all of them, what a classifier with `columns` is given besides,
+      see `clinical.given`.
 
   Returns:
     float64[n].
@@ -53,5 +56,5 @@ def probabilities(
       + '\n'.join(problems)
     )
   frame = pd.DataFrame({'path': names, 'item': list(paths)})
-  frame = frame.assign(laterality=laterality, view=view)
+  frame = frame.assign(laterality=laterality, view=view, **(known or {}))
   return model.probability(frame, store)

@@ -7,17 +7,16 @@ from absl import flags
 import numpy as np
 
 from mammojax import errors
-from mammojax.commands import parsing, tables
+from mammojax.commands import classify_flags, tables
 
-_UNLABELLED = ('leave_out', 'negative')
 RESULTS = 'classification.json'
 
 
 def run(arguments: Sequence[str]) -> None:
   """Fits, calibrates and measures a classifier on frozen embeddings."""
   values = flags.FlagValues()
-  _define(values)
-  _parse(values, arguments)
+  classify_flags.define(values)
+  classify_flags.parse(values, arguments)
   positive = [name.strip() for name in values.positive if name.strip()]
   folder = tables.make_folder(values.out)
   import rich
@@ -37,8 +36,9 @@ def run(arguments: Sequence[str]) -> None:
   frame = images.frame.iloc[rows]
   truth = frame['diagnosis'].isin(positive).to_numpy()
   embeddings = network.embed(images, rows, config.eval.batch_size)
+  columns, known = _clinical(values, config, frame, truth)
   found = classify.run(
-    embeddings,
+    np.concatenate([embeddings, known], axis=1),
     truth,
     frame['subject'].to_numpy(str),
     frame['split'].to_numpy(str),
@@ -50,12 +50,13 @@ def run(arguments: Sequence[str]) -> None:
     draws=values.draws,
     seed=values.seed,
   )
-  classifiers.save(folder, network, found, positive)
+  classifiers.save(folder, network, found, positive, columns)
   summary = found.summary | {
     'positive': positive,
     'images': counts,
     'balanced': values.balanced,
     'views': values.views,
+    'clinical': [column.name for column in columns],
     'network_sha256': network.sha256,
     'preprocess_id': network.recipe.identity,
     'curves': found.head.curves,
@@ -64,87 +65,6 @@ def run(arguments: Sequence[str]) -> None:
   _draw(folder, found, embeddings, truth, frame, positive)
   rich.print(report.results(summary))
   print(_words(found, counts, folder))
-
-
-def _define(values: flags.FlagValues) -> None:
-  tables.define(values)
-  for name, default, meaning in (
-    ('workdir', '', 'Folder of a finished run.'),
-    ('out', '', 'Folder for the classifier, the numbers and the pictures.'),
-  ):
-    flags.DEFINE_string(name, default, meaning, flag_values=values)
-  flags.DEFINE_list(
-    'positive', [], 'Diagnoses that are positive, as mel,bcc.',
-    flag_values=values,
-  )  # fmt: skip
-  _define_choices(values)
-  flags.DEFINE_bool(
-    'balanced', False,
-    'Choose and measure on as many positive as negative images.',
-    flag_values=values,
-  )  # fmt: skip
-  flags.DEFINE_float(
-    'sensitivity', None, 'Wanted, with --threshold=sensitivity.',
-    flag_values=values,
-  )  # fmt: skip
-  for number, size, meaning, least in (
-    ('epochs', 50, 'Of --head=mlp.', 1),
-    ('draws', 2000, 'Resamples of the subjects for intervals.', 1),
-    ('seed', 0, 'Of the head, the resamples, --balanced and t-SNE.', 0),
-  ):
-    flags.DEFINE_integer(
-      number, size, meaning, lower_bound=least, flag_values=values
-    )
-
-
-def _define_choices(values: flags.FlagValues) -> None:
-  from mammojax.apps import probes
-  from mammojax.metrics import choosing
-  from mammojax.models import views
-
-  for name, default, known, meaning in (
-    (
-      'head',
-      'mlp',
-      tuple(probes.HEADS),
-      "On the embeddings; 'own' is the decision of a run that decides.",
-    ),
-    ('class_weight', 'none', probes.CLASS_WEIGHTS, 'Of the loss or the votes.'),
-    ('threshold', 'youden', choosing.RULES, 'One half, or best on validation.'),
-    ('unlabelled', 'leave_out', _UNLABELLED, 'Images without diagnosis.'),
-    (
-      'views',
-      'one',
-      tuple(views.KINDS),
-      'Of each image; their embeddings are averaged: with its mirror image, or '
-      'both in four quarter turns.',
-    ),
-  ):
-    flags.DEFINE_enum(name, default, known, meaning, flag_values=values)
-
-
-def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
-  parsing.parse(values, 'classify', arguments)
-  for name, what in (('workdir', 'FOLDER of a run'), ('out', 'FOLDER')):
-    if not values[name].value:
-      raise errors.UsageError(f'classify needs --{name}={what}.')
-  if not [name for name in values.positive if name.strip()]:
-    raise errors.UsageError(
-      'classify needs --positive=NAME,NAME, the diagnoses that are positive.'
-    )
-  if values.head == 'own' and values.class_weight != 'none':
-    raise errors.UsageError(
-      '--head=own was trained with the run; --class_weight comes too late.'
-    )
-  wanted = values.sensitivity
-  if (values.threshold == 'sensitivity') != (wanted is not None):
-    raise errors.UsageError(
-      '--threshold=sensitivity and --sensitivity=0.9 go together.'
-    )
-  if wanted is not None and not 0.0 < wanted <= 1.0:
-    raise errors.UsageError(
-      f'--sensitivity={wanted:g} must be above 0 and at most 1.'
-    )
 
 
 def _head(values: flags.FlagValues, config, positive):
@@ -186,6 +106,23 @@ def _images(values: flags.FlagValues, config, network):
 
   with saved.understood(values.workdir):
     return inputs.image_set(config, values.workdir)
+
+
+def _clinical(values: flags.FlagValues, config, frame, truth):
+  """Columns of --clinical and their numbers, float32[n, k]."""
+  from mammojax.apps import clinical
+
+  if not values.clinical:
+    return (), np.zeros((len(frame), 0), np.float32)
+  table = values.table or (
+    config.data.table if config.data.source == 'table' else ''
+  )
+  if not table:
+    raise errors.UsageError('--clinical names columns of a table; it has none.')
+  known = clinical.read(table, frame['row'].to_numpy(), values.clinical)
+  train = (frame['split'] == 'train').to_numpy()
+  columns = clinical.learn(known, train, truth)
+  return columns, clinical.encode(columns, known)
 
 
 def _rows(values: flags.FlagValues, frame, positive):

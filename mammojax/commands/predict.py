@@ -21,17 +21,29 @@ def run(arguments: Sequence[str]) -> None:
   flags.DEFINE_string(
     'view', '', 'Of all images, such as MLO.', flag_values=values
   )
+  flags.DEFINE_list(
+    'clinical', [], 'Of all images, as age=60,sex=male, where the model was '
+    'given these.', flag_values=values,
+  )  # fmt: skip
   paths = parsing.parse(values, 'predict', arguments, 'IMAGE...')
   if not values.model:
     raise errors.UsageError('predict needs --model=FOLDER of a classifier.')
   if not paths:
     raise errors.UsageError('predict needs one or more images.')
-  from mammojax.apps import classifiers, single_images
+  from mammojax.apps import classifiers, clinical, single_images
 
   model = classifiers.load(values.model)
+  if values.clinical and not model.columns:
+    raise errors.UsageError(
+      f'{values.model!r} was given images alone; leave --clinical out.'
+    )
+  known = clinical.given(model.columns, values.clinical)
   found = single_images.probabilities(
-    model, paths, laterality=values.laterality, view=values.view
+    model, paths, laterality=values.laterality, view=values.view, known=known
   )
+  unknown = [name for name, value in known.items() if not value]
+  if unknown:
+    print(f'Not known: {", ".join(unknown)}; see --clinical.')
   print(
     f'Probability of {", ".join(model.positive)}; positive from '
     f'{model.threshold:.4f} on.'

@@ -17,6 +17,18 @@ def depthwise(x, kernel):
   return y
 
 
+def depthwise_strided(x, kernel, stride, before):
+  """One output pixel at a time, reading zeros outside, in float64."""
+  batch, height, width, channels = x.shape
+  rows, columns = -(-height // stride), -(-width // stride)
+  y = np.zeros((batch, rows, columns, channels))
+  for i, j, u, v in np.ndindex(rows, columns, *kernel.shape[:2]):
+    row, column = stride * i + u - before[0], stride * j + v - before[1]
+    if 0 <= row < height and 0 <= column < width:
+      y[:, i, j] += np.float64(x[:, row, column]) * kernel[u, v, 0]
+  return y
+
+
 def norm(x, params):
   mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
   scale, bias = (np.asarray(params[k], np.float64) for k in ('scale', 'bias'))

@@ -40,6 +40,43 @@ def test_value_and_gradients_equal_loops(rng, shape, size):
   np.testing.assert_allclose(into_kernel, want_kernel, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+  'shape, size, stride, before',
+  [
+    ((2, 8, 9, 2), 3, 2, (0, 1)),
+    ((17, 7, 4, 3), 5, 2, (2, 1)),
+    ((1, 1, 2, 2), 3, 2, (1, 0)),
+    ((2, 8, 7, 2), 5, 3, (1, 2)),
+    ((2, 5, 6, 2), 1, 2, (0, 0)),
+  ],
+)
+def test_steps_and_their_gradients_equal_loops(
+  rng, shape, size, stride, before
+):
+  x, kernel = rng.normal(size=shape), rng.normal(size=(size, size, 1, shape[3]))
+  got, pull = jax.vjp(
+    jax.jit(lambda x, k: depthwise.strided(x, k, stride, before)),
+    jnp.float32(x),
+    jnp.float32(kernel),
+  )
+  loop = loops.depthwise_strided
+  want = loop(x, kernel, stride, before)
+  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+  cotangent = rng.normal(size=want.shape)
+  into_x, into_kernel = pull(jnp.float32(cotangent))
+  # The map is bilinear: its change along a move is its value there.
+  for found, moves in (
+    (into_x, lambda move: loop(move, kernel, stride, before)),
+    (into_kernel, lambda move: loop(x, move, stride, before)),
+  ):
+    for _ in range(4):
+      move = rng.normal(size=found.shape)
+      want = (moves(move) * cotangent).sum()
+      np.testing.assert_allclose(
+        (found * move).sum(), want, rtol=1e-3, atol=1e-3
+      )
+
+
 @pytest.mark.parametrize('transform', on_devices.TRANSFORMS)
 def test_gradient_of_a_shared_kernel_sums_over_devices(rng, transform):
   x = rng.normal(size=(8, 3, 3, 2)).astype(np.float32)

@@ -146,12 +146,11 @@ class Depthwise(nn.Module):
     """Maps [b, h, w, c] to [b, ceil(h / stride), ceil(w / stride), c]."""
     shape = (self.size, self.size, 1, x.shape[-1])
     kernel = self.param('kernel', convolution.he_normal, shape, jnp.float32)
-    y = depthwise.convolve(x.astype(self.dtype), kernel.astype(self.dtype))
-    first, second = (
-      self.size // 2 - same(side, self.size, self.stride)
-      for side in x.shape[1:3]
-    )
-    return y[:, first :: self.stride, second :: self.stride]
+    x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+    if self.stride == 1:
+      return depthwise.convolve(x, kernel)
+    before = [same(side, self.size, self.stride) for side in x.shape[1:3]]
+    return depthwise.strided(x, kernel, self.stride, (before[0], before[1]))
 
 
 class Block(nn.Module):

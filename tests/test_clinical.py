@@ -117,7 +117,7 @@ def test_what_is_typed_of_one_image_is_checked():
 
 def lesions(folder, rng, subjects=80):
   """Pictures of noise, of which the age tells what they show."""
-  lines = ['path,subject,diagnosis,age,centre']
+  lines = ['path,subject,diagnosis,age,centre,view']
   for number in range(subjects):
     is_old = number % 2 == 0
     # Three are otherwise, or the age would be the answer itself.
@@ -126,7 +126,7 @@ def lesions(folder, rng, subjects=80):
       picture = rng.integers(0, 255, (32, 32), np.uint8)
       cv2.imwrite(str(folder / f'{number}{place}.png'), picture)
       age = (75 if is_old else 30) + number % 7
-      lines.append(f'{number}{place}.png,{number},{name},{age},only')
+      lines.append(f'{number}{place}.png,{number},{name},{age},only,{place}')
   path = folder / 'table.csv'
   path.write_text('\n'.join(lines) + '\n')
   return path
@@ -155,7 +155,7 @@ def test_the_commands_take_what_is_known(tmp_path, cache, rng, capsys):
   )
   train.run(config, tmp_path / 'run')
   assert classify(tmp_path / 'run', tmp_path / 'images') == 0
-  assert classify(tmp_path / 'run', out, '--clinical=age') == 0
+  assert classify(tmp_path / 'run', out, '--clinical=age,view') == 0
   areas = [
     json.loads((folder / 'classification.json').read_text())['test']['metrics'][
       'auc'
@@ -166,7 +166,7 @@ def test_the_commands_take_what_is_known(tmp_path, cache, rng, capsys):
   capsys.readouterr()
   said = {}
   for age in ('30', '80', ''):
-    command = ['predict', f'--model={out}', f'--clinical=age={age}']
+    command = ['predict', f'--model={out}', f'--clinical=age={age},view=a']
     assert cli.main([*command, str(tmp_path / '0a.png')]) == 0
     lines = capsys.readouterr().out.splitlines()
     said[age] = float(lines[-1].split()[0])

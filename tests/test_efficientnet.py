@@ -130,6 +130,15 @@ def test_training_normalises_by_the_batch_but_where_frozen(rng):
   assert (np.asarray(block) != 1).all()
 
 
+def test_kernels_start_by_what_a_value_depends_on():
+  model = efficientnet.EfficientNetLite(cut='stage4')
+  x = jnp.zeros((1, 32, 32, 3))
+  params = model.init(jax.random.key(0), x, False)['params']
+  kernel = np.asarray(params['stage4_block2']['depthwise']['kernel'])
+  assert kernel.shape == (3, 3, 1, 480)
+  assert kernel.std() == pytest.approx(np.sqrt(2 / 9), rel=0.1)
+
+
 @pytest.mark.parametrize(
   'cut, shape',
   [

@@ -94,15 +94,21 @@ class Classifier(NamedTuple):
   columns: tuple[clinical.Column, ...] = ()
 
   def probability(
-    self, frame: pd.DataFrame, store: readers.Store
+    self,
+    frame: pd.DataFrame,
+    store: readers.Store,
+    known: pd.DataFrame | None = None,
   ) -> np.ndarray:
     """Calibrated probability of each row of a table, float64[n].
 
     Args:
-      frame: of the table, with the columns of `columns`, of str.
+      frame: of the table.
       store: of its images.
+      known: str, a row an image and a column for each of `columns`; None
+        where there are none.
 
     Raises:
+      UsageError: `known` is wanted and not given.
       DataError: images that cannot be read.
     """
     rows = np.arange(len(frame))
@@ -110,8 +116,11 @@ class Classifier(NamedTuple):
       self.network.images(frame, store), rows, batch_size=_BATCH
     )
     if self.columns:
-      known = clinical.encode(self.columns, frame)
-      embeddings = np.concatenate([embeddings, known], axis=1)
+      if known is None:
+        names = ', '.join(column.name for column in self.columns)
+        raise errors.UsageError(f'This classifier is to be told {names}.')
+      numbers = clinical.encode(self.columns, known)
+      embeddings = np.concatenate([embeddings, numbers], axis=1)
     logits = probes.logits(self.head, embeddings)
     return choosing.probability(logits, self.temperature)
 

@@ -56,5 +56,7 @@ def probabilities(
       + '\n'.join(problems)
     )
   frame = pd.DataFrame({'path': names, 'item': list(paths)})
-  frame = frame.assign(laterality=laterality, view=view, **(known or {}))
-  return model.probability(frame, store)
+  frame = frame.assign(laterality=laterality, view=view)
+  # Apart: a column may have the name of one of the frame's.
+  said = pd.DataFrame([dict(known or {})] * len(paths))
+  return model.probability(frame, store, said)

@@ -145,7 +145,9 @@ class Depthwise(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [b, h, w, c] to [b, ceil(h / stride), ceil(w / stride), c]."""
     shape = (self.size, self.size, 1, x.shape[-1])
-    kernel = self.param('kernel', convolution.he_normal, shape, jnp.float32)
+    # A value of the result depends on one channel alone.
+    start = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+    kernel = self.param('kernel', start, shape, jnp.float32)
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     if self.stride == 1:
       return depthwise.convolve(x, kernel)

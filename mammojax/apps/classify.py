@@ -16,7 +16,7 @@ from sklearn import manifold
 import threadpoolctl
 
 from mammojax import errors
-from mammojax.apps import probes
+from mammojax.apps import fusion, probes
 from mammojax.data import splits as split_rules
 from mammojax.metrics import calibration, choosing, classification
 
@@ -53,6 +53,7 @@ def run(
   subjects: np.ndarray,
   splits: np.ndarray,
   *,
+  known: np.ndarray | None = None,
   head: str | probes.Head = 'mlp',
   class_weight: str = 'none',
   rule: str = 'youden',
@@ -69,6 +70,8 @@ def run(
     positive: bool[n].
     subjects: str[n], whose image each is; nobody is in two splits.
     splits: str[n], 'train', 'validation' or 'test'.
+    known: float32[n, k], what is known besides, see `clinical.encode`; it gets
+      a head of its own, see `fusion.fit`.
     head: key of `probes.FITS`, or a head that is there already.
     class_weight: see `probes.fit`.
     rule: of the threshold, see `choosing.threshold`.
@@ -92,19 +95,16 @@ def run(
   choosing.refuse_test(choose_on, 'anything about a classifier')
   positive = np.asarray(positive, bool)
   _check_subjects(subjects, splits)
-  fitted = head
-  if not isinstance(fitted, probes.Head):
-    fitted = probes.fit(
-      head,
-      embeddings,
-      positive,
-      splits,
-      class_weight=class_weight,
-      epochs=epochs,
-      seed=seed,
-      choose_on=choose_on,
-    )
-  logits = probes.logits(fitted, embeddings)
+  fitted = _fit(
+    head,
+    embeddings,
+    known,
+    (positive, splits),
+    {'epochs': epochs, 'seed': seed},
+    {'class_weight': class_weight, 'choose_on': choose_on},
+  )
+  values = (embeddings,) if known is None else (embeddings, known)
+  logits = probes.logits(fitted, np.concatenate(values, axis=1))
   here = splits == choose_on
   truth, scores = positive[here], logits[here]
   scale = choosing.temperature(truth, scores, split=choose_on)
@@ -136,6 +136,16 @@ def run(
       found, here, positive, np.asarray(subjects), draws, seed
     )
   return found
+
+
+def _fit(head, embeddings, known, labels, training, common) -> probes.Head:
+  """The head on embeddings, and on what is known besides."""
+  positive, splits = labels
+  if not isinstance(head, probes.Head):
+    head = probes.fit(head, embeddings, positive, splits, **training, **common)
+  if known is None:
+    return head
+  return fusion.fit(head, embeddings, known, positive, splits, **common)
 
 
 def _measure(found: Result, here, positive, subjects, draws, seed):

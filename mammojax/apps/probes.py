@@ -265,9 +265,33 @@ def _own(options, arrays, x) -> np.ndarray:
   return x[:, 0].astype(np.float64)
 
 
+def _fused(options, arrays, x) -> np.ndarray:
+  """Of `fusion.fit`: the logits of two heads, weighted and added."""
+  dim, (image, known, bias) = options['image_dim'], options['weights']
+  first, second = (
+    {
+      name.removeprefix(prefix): array
+      for name, array in arrays.items()
+      if name.startswith(prefix)
+    }
+    for prefix in ('image/', 'known/')
+  )
+  return (
+    image * HEADS[options['image']](options, first, x[:, :dim])
+    + known * _linear({}, second, x[:, dim:])
+    + bias
+  )
+
+
 # kind -> (data, epochs, seed) to a Head.
 FITS = {'mlp': _fit_mlp, 'linear': _fit_linear, 'knn': _fit_knn}
 # kind -> (options, arrays, embeddings) to logits.
-HEADS = {'mlp': _mlp, 'linear': _linear, 'knn': _knn, 'own': _own}
+HEADS = {
+  'mlp': _mlp,
+  'linear': _linear,
+  'knn': _knn,
+  'own': _own,
+  'fused': _fused,
+}
 # Of a network that gives the logit itself.
 OWN = Head('own', {'dim': 1}, {}, {})

@@ -38,10 +38,11 @@ def run(arguments: Sequence[str]) -> None:
   embeddings = network.embed(images, rows, config.eval.batch_size)
   columns, known = _clinical(values, config, frame, truth)
   found = classify.run(
-    np.concatenate([embeddings, known], axis=1),
+    embeddings,
     truth,
     frame['subject'].to_numpy(str),
     frame['split'].to_numpy(str),
+    known=known,
     head=head,
     class_weight=values.class_weight,
     rule=values.threshold,
@@ -109,11 +110,11 @@ def _images(values: flags.FlagValues, config, network):
 
 
 def _clinical(values: flags.FlagValues, config, frame, truth):
-  """Columns of --clinical and their numbers, float32[n, k]."""
+  """Columns of --clinical and their numbers, float32[n, k]; None without."""
   from mammojax.apps import clinical
 
   if not values.clinical:
-    return (), np.zeros((len(frame), 0), np.float32)
+    return (), None
   table = values.table or (
     config.data.table if config.data.source == 'table' else ''
   )

@@ -52,7 +52,7 @@ def _define_choices(values: flags.FlagValues) -> None:
     (
       'head',
       'mlp',
-      tuple(probes.HEADS),
+      (*probes.FITS, probes.OWN.kind),
       "On the embeddings; 'own' is the decision of a run that decides.",
     ),
     ('class_weight', 'none', probes.CLASS_WEIGHTS, 'Of the loss or the votes.'),
@@ -82,10 +82,6 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
   if values.head == 'own' and values.class_weight != 'none':
     raise errors.UsageError(
       '--head=own was trained with the run; --class_weight comes too late.'
-    )
-  if values.clinical and values.head not in ('mlp', 'linear'):
-    raise errors.UsageError(
-      f'--clinical goes with --head=mlp or linear, not {values.head}.'
     )
   wanted = values.sensitivity
   if (values.threshold == 'sensitivity') != (wanted is not None):

@@ -7,12 +7,21 @@ import stat
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from mammojax import __main__ as command_line
 from mammojax import errors
-from mammojax.models import pretrained
-from mammojax.training import checkpoints, inputs, train, weights
+from mammojax.models import embedder, pretrained
+from mammojax.training import (
+  checkpoints,
+  inputs,
+  preparation,
+  state,
+  train,
+  transfer,
+  weights,
+)
 from tests import tiny
 
 
@@ -105,6 +114,51 @@ def test_another_head_is_new_and_said_so(finished, tmp_path, cache, caplog):
   train.Trainer(config, tmp_path / 'run')
   assert 'newly initialised: params/head' in caplog.text
   assert caplog.records[-1].levelname == 'WARNING'
+
+
+def begun(num_classes, seed):
+  """A state before step 0, of a loss that learns class weights."""
+  shape = (num_classes, 3)
+  return state.create(
+    embedder.build('resnet18', width=2, cut='stem', embedding_dim=3),
+    optax.sgd(0.1),
+    None,
+    seed=seed,
+    image_shape=(16, 16, 1),
+    loss_init=lambda key: {'class_weights': jax.random.normal(key, shape)},
+  )
+
+
+@pytest.mark.parametrize('num_classes', [4, 6])
+@pytest.mark.parametrize('is_old', [True, False])
+def test_what_a_loss_learnt_stays_with_its_run(
+  tmp_path, cache, monkeypatch, num_classes, is_old
+):
+  first, second = begun(4, seed=1), begun(num_classes, seed=2)
+  found = {'params': first.params, 'batch_stats': first.batch_stats}
+  monkeypatch.setattr(transfer, 'best', lambda *_: (found, 7))
+  for name, value in (
+    ('config.json', {'model': {}, 'data': {}}),
+    (preparation.FILE, {}),
+  ):
+    (tmp_path / name).write_text(json.dumps(value))
+  path = tmp_path / 'network.safetensors'
+  # Files were written with the class weights once.
+  data = pretrained.save(found, {}) if is_old else weights.packed(tmp_path)
+  path.write_bytes(data)
+  with pretrained.opened(path) as archive:
+    names = [name for name in archive.entries if 'class_weights' in name]
+  assert len(names) == is_old
+  config = tiny.config(cache, model__weights=str(path))
+  started = weights.start(second, config, tmp_path / 'second')
+  assert sorted(started.params) == ['backbone', 'head', 'loss']
+  for name, source in (('head', first), ('loss', second)):
+    jax.tree.map(
+      np.testing.assert_array_equal, started.params[name], source.params[name]
+    )
+  record = json.loads((tmp_path / 'second' / weights.RECORD).read_text())
+  assert record['new'] == []
+  assert list(record['skipped'].values()) == ['not of this network'] * is_old
 
 
 @pytest.mark.parametrize('field', ['weights', 'init_from'])

@@ -1,5 +1,6 @@
 """A network that starts where another run ended."""
 
+from collections.abc import Mapping
 import logging
 import pathlib
 from typing import Any
@@ -92,9 +93,9 @@ def from_run(
     UsageError: the folder holds no checkpoint.
     IntegrityError: all are damaged, or the networks differ.
   """
-  wanted = _network(state.params, state.batch_stats)
+  wanted = network(state.params, state.batch_stats)
   found, step = best(workdir, 'model.init_from')
-  found = _network(**found)
+  found = network(**found)
   lines = layouts.differences(
     layouts.array_table(found), layouts.array_table(wanted)
   )
@@ -105,14 +106,16 @@ def from_run(
     )
   _LOG.info('The network starts from step %d of %s.', step, workdir)
   leaves = jax.tree.leaves(found)
-  network = jax.tree.unflatten(jax.tree.structure(wanted), leaves)
+  taken = jax.tree.unflatten(jax.tree.structure(wanted), leaves)
   return state.replace(
-    params={**state.params, **network['params']},
-    batch_stats=network['batch_stats'],
+    params={**state.params, **taken['params']},
+    batch_stats=taken['batch_stats'],
   )
 
 
-def _network(params, batch_stats) -> dict[str, Any]:
-  """Without what a loss learnt beside the network."""
+def network(
+  params: Mapping[str, Any], batch_stats: Mapping[str, Any]
+) -> dict[str, Any]:
+  """'params' and 'batch_stats' without what a loss learnt beside them."""
   kept = {k: v for k, v in params.items() if k != state_lib.LOSS}
   return {'params': kept, 'batch_stats': batch_stats}

@@ -139,7 +139,8 @@ def start(
     workdir: where process 0 writes `weights.json`.
 
   Returns:
-    TrainState.
+    TrainState; the parameters of the loss (proxies, class weights) stay as
+    they are.
 
   Raises:
     UsageError, DataError, ResourceError: as pretrained.load; or the run was
@@ -147,15 +148,15 @@ def start(
   """
   record = None
   if config.model.weights:
+    # Class weights are of the subjects of the run that learnt them.
     loaded = pretrained.load(
-      config.model.weights,
-      {'params': state.params, 'batch_stats': state.batch_stats},
+      config.model.weights, transfer.network(state.params, state.batch_stats)
     )
     record = loaded.record
     log = _LOG.warning if _is_head_lost(record) else _LOG.info
     log('Weights: %s', loaded.summary())
     state = state.replace(
-      params=loaded.variables['params'],
+      params={**state.params, **loaded.variables['params']},
       batch_stats=loaded.variables['batch_stats'],
     )
   if jax.process_index() == 0:
@@ -190,9 +191,9 @@ def packed(workdir: str | pathlib.Path) -> bytes:
     workdir: the run's folder.
 
   Returns:
-    The bytes: parameters, running statistics, and a description with the
-    fields of the config that build the network, the run's `preprocess.json`,
-    and the step.
+    The bytes: parameters, without those of the loss, running statistics, and a
+    description with the fields of the config that build the network, the run's
+    `preprocess.json`, and the step.
 
   Raises:
     UsageError: the folder holds no checkpoint.
@@ -200,7 +201,8 @@ def packed(workdir: str | pathlib.Path) -> bytes:
     IntegrityError: all checkpoints are damaged.
   """
   workdir = pathlib.Path(workdir)
-  variables, step = transfer.best(workdir, '--workdir')
+  found, step = transfer.best(workdir, '--workdir')
+  variables = transfer.network(**found)
   config = workdirs.read_json(workdir / workdirs.CONFIG)
   model = {k: v for k, v in config['model'].items() if k not in _START}
   data = {k: v for k, v in config['data'].items() if k in _DATA}

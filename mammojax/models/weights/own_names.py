@@ -66,8 +66,9 @@ def plan(
   )
   new = () if fits else tuple(head)
   wanted = {name: plans.Source(name) for name in shapes if name not in new}
+  why = 'not of this network' if fits else 'head of another shape'
   skipped = {
-    name: 'head of another shape'
+    name: why
     for name in archive.entries
     if name not in wanted and '/' in name and not is_backbone(name)
   }

@@ -1,5 +1,7 @@
 """Another table's images under the network of a finished run."""
 
+import json
+
 import copies
 import numpy as np
 import pytest
@@ -9,7 +11,27 @@ from mammojax import __main__ as cli
 from mammojax import errors
 from mammojax.apps import embedding
 from mammojax.data import table
-from mammojax.training import train
+from mammojax.training import networks, train
+
+
+def test_grey_copies_are_scaled_as_published_colours(
+  tmp_path, cache, monkeypatch
+):
+  config = tiny.config(
+    cache, model__grey='replicate', data__input='torchvision'
+  )
+  (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+  given = {}
+
+  def model(config, **options):
+    given.update(options)
+    raise StopIteration
+
+  monkeypatch.setattr(networks, 'model', model)
+  with pytest.raises(StopIteration):
+    embedding.embed_table(tmp_path, None, None, np.arange(1))
+  assert given['mean'] == (0.485, 0.456, 0.406)
+  assert given['std'] == (0.229, 0.224, 0.225)
 
 
 @pytest.mark.slow

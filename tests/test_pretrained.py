@@ -222,6 +222,17 @@ def test_a_cut_network_skips_later_stages(tmp_path, state):
   assert loaded.record['new'] == []
 
 
+def test_a_network_cut_after_its_stem_skips_every_stage(tmp_path, state):
+  model = resnet.ResNet((1,), width=4, cut='stem')
+  variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), False)
+  loaded = pretrained.load(saved(tmp_path, state), variables)
+  assert loaded.record['skipped']['layer1.0.conv1.weight'] == 'after the cut'
+  np.testing.assert_array_equal(
+    loaded.variables['params']['conv_stem']['kernel'][0, 1],
+    state['conv1.weight'][:, :, 0, 1].T,
+  )
+
+
 def test_other_publishers_are_refused_by_name(tmp_path, state):
   path = saved(tmp_path, state)
   tree = {

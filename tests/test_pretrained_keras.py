@@ -123,3 +123,28 @@ def test_resnet50_of_keras_in_both_generations_of_names(tmp_path, generation):
     got = got[kind] if 'stem' in block else got[name][kind]
     np.testing.assert_array_equal(got, value)
   assert loaded.record['skipped'] == {'fc1000/kernel': 'top'}
+
+
+@pytest.mark.parametrize('generation', ['new', 'old'])
+def test_resnet50_of_keras_cut_after_its_stem(tmp_path, generation):
+  model = resnet.ResNet(
+    (1,), resnet.Bottleneck, width=2, style='keras', cut='stem'
+  )
+  variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), False)
+  names = {
+    'new': ('conv1_conv', 'conv1_bn', 'conv2_block1_1_conv'),
+    'old': ('conv1', 'bn_conv1', 'res2a_branch2a'),
+  }[generation]
+  kernel = weight_files.numbered((7, 7, 3, 2))
+  two = np.ones(2, np.float32)
+  norm = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+  file = {
+    names[0]: {'kernel': kernel, 'bias': two},
+    names[1]: dict.fromkeys(norm, two),
+    names[2]: {'kernel': np.ones((1, 1, 2, 2), np.float32)},
+  }
+  path = weight_files.h5_listed(tmp_path / 'w', file)
+  loaded = pretrained.load(path, variables)
+  stem = loaded.variables['params']['conv_stem']
+  np.testing.assert_array_equal(stem['kernel'], kernel)
+  assert loaded.record['skipped'] == {f'{names[2]}/kernel': 'after the cut'}

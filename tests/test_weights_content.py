@@ -69,6 +69,7 @@ def test_no_length_of_a_header_looks_like_a_pickle(tmp_path, start):
 
 OTHERS = {
   'empty': (b'', 'is empty'),
+  'a byte of a pickle': (b'\x80', 'cut: 1 bytes'),
   'web page': (b'<!doctype html><html>404</html>', 'download failed'),
   'lfs': (b'version https://git-lfs.github.com/spec/v1\noid', 'Git LFS'),
   'gzip': (b'\x1f\x8b\x08\0\0\0\0\0', 'unpack it first'),

@@ -112,7 +112,7 @@ def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
   data = config.data
   scaling = weights.scaling(config, weights.described(config))
   if scaling is None and data.input in conventions.PUBLISHED:
-    scaling = conventions.scaling(data.input, data.channels)
+    scaling = conventions.scaling(data.input, networks.input_channels(config))
   elif scaling is None:
     own = inputs.image_set(config, folder)
     train = np.flatnonzero(own.frame['split'] == 'train')

@@ -16,6 +16,8 @@ _HDF5 = b'\x89HDF\r\n\x1a\n'
 # Where HDF5 may begin behind a block of the user's.
 _HDF5_STARTS = (0, 512, 1024, 2048, 4096, 8192)
 _HEAD = 8200
+# What follows the first byte of a pickle.
+_PROTOCOLS = [bytes([number]) for number in range(6)]
 _KNOWN = (
   'safetensors (.safetensors), Keras HDF5 (.h5, .weights.h5) and Keras archives'
   ' (.keras)'
@@ -120,7 +122,7 @@ def _zipped(path: pathlib.Path) -> str:
 
 def _is_pickle(head: bytes) -> bool:
   """Whether bytes are the start of a pickle; they are listed, never run."""
-  if head[:1] == b'\x80' and head[1] <= 5:
+  if head[:1] == b'\x80' and head[1:2] in _PROTOCOLS:
     return True
   seen = 0
   try:

@@ -46,8 +46,8 @@ def resnet50(
     place, kind = path.rsplit('/', 1)
     name = f'{layer(place)}/{_kind(place, kind)}'
     wanted[path] = plans.Source(name, is_stem=path == 'conv_stem/kernel')
-  last = max(path[5] for path in wanted if path.startswith('stage'))
-  later = f'(conv|res|bn)[{int(last) + 2}-9][_a-h].*'
+  stages = {int(path[5]) for path in wanted if path.startswith('stage')}
+  later = f'(conv|res|bn)[{max(stages, default=0) + 2}-9][_a-h].*'
   return _plan(archive, wanted, {**_TOP, later: 'after the cut'})
 
 

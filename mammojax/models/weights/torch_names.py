@@ -32,10 +32,10 @@ _VGG_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 def resnet(leaves: Iterable[plans.Leaf], archive: arrays.Archive) -> plans.Plan:
   """Sources of the arrays of models.resnet with style='torchvision'."""
   leaves = list(leaves)
-  stages = {path[5] for path, _ in leaves if path.startswith('stage')}
+  stages = {int(path[5]) for path, _ in leaves if path.startswith('stage')}
   # A network that is cut lacks whole stages; one with fewer blocks in a stage
   # is another network.
-  beyond = {rf'layer[{int(max(stages)) + 1}-9]\..*': 'after the cut'}
+  beyond = {rf'layer[{max(stages, default=0) + 1}-9]\..*': 'after the cut'}
   stem = 'conv_stem/kernel'
   return plan(leaves, archive, _resnet_name, stem, {**REASONS, **beyond})
 
@@ -91,7 +91,7 @@ def plan(
     scheme: whose names these are.
   """
   names = {path: name(path) for path, _ in leaves}
-  prefix = _prefix(archive, list(names.values()))
+  prefix = _prefix(archive, list(names.values()), reasons)
   wanted = {
     path: plans.Source(prefix + theirs, is_stem=path == stem)
     for path, theirs in names.items()
@@ -108,7 +108,9 @@ def plan(
   return plans.Plan(scheme, wanted, skipped)
 
 
-def _prefix(archive: arrays.Archive, names: list[str]) -> str:
+def _prefix(
+  archive: arrays.Archive, names: list[str], reasons: Mapping[str, str]
+) -> str:
   """What stands before all names of a network in a file; mostly nothing."""
   found = set(archive.entries)
   ends = tuple(f'.{name}' for name in names[:1])
@@ -123,6 +125,15 @@ def _prefix(archive: arrays.Archive, names: list[str]) -> str:
   }
   most = max(hits.values())
   best = sorted(prefix for prefix, number in hits.items() if number == most)
+
+  def is_part(prefix: str, other: str) -> bool:
+    # The layers of a residual block have the names of the stem.
+    if prefix == other or not prefix.startswith(other):
+      return False
+    name = prefix[len(other) :] + names[0]
+    return any(re.fullmatch(pattern, name) for pattern in reasons)
+
+  best = [one for one in best if not any(is_part(one, o) for o in best)]
   if most and len(best) > 1:
     raise plans.cannot(
       archive,

@@ -112,6 +112,37 @@ def test_the_command_writes_a_report_with_its_members(
   assert 'is one of the runs' in capsys.readouterr().err
 
 
+def test_every_run_counts_once_and_has_a_name_of_its_own(tmp_path, cache, rng):
+  logits = {s: rng.normal(size=8) for s in ('validation', 'test')}
+  folders = [
+    finished(tmp_path / sweep / 'row' / 'seed_0', cache, logits)
+    for sweep in ('a', 'b')
+  ]
+  found = ensemble.run(folders, tmp_path)
+  assert list(found['members']) == ['a/row/seed_0', 'b/row/seed_0']
+  again = folders[0] / '..' / 'seed_0'
+  with pytest.raises(errors.UsageError, match='named twice'):
+    ensemble.run([*folders, again], tmp_path)
+
+
+def test_the_order_of_the_positive_names_does_not_matter(tmp_path, cache, rng):
+  folders, _ = three(tmp_path, cache, rng)
+  for folder, names in zip(folders, ('ab', 'ba', 'ab'), strict=True):
+    path = folder / 'metrics.json'
+    metrics = json.loads(path.read_text()) | {'positive': [*names]}
+    path.write_text(json.dumps(metrics))
+  ensemble.run(folders, tmp_path)
+
+
+def test_another_run_is_not_overwritten(tmp_path, cache, rng, capsys):
+  folders, _ = three(tmp_path, cache, rng)
+  before = (folders[2] / 'metrics.json').read_bytes()
+  command = ['ensemble', *map(str, folders[:2]), f'--out={folders[2]}']
+  assert cli.main(command) == 2
+  assert 'is the folder of a run' in capsys.readouterr().err
+  assert (folders[2] / 'metrics.json').read_bytes() == before
+
+
 def test_runs_that_do_not_fit_are_refused(tmp_path, cache, rng):
   folders, logits = three(tmp_path, cache, rng)
   other = finished(

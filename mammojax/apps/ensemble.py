@@ -43,7 +43,8 @@ def run(
     metrics of each run by its name.
 
   Raises:
-    UsageError: fewer than two runs, or a folder that is no finished run.
+    UsageError: fewer than two runs, one that is named twice, or a folder that
+      is no finished run.
     DataError: runs that embed, damaged files, or runs of other images, other
       truths or other positive classes.
   """
@@ -51,10 +52,13 @@ def run(
     raise errors.UsageError(
       'An ensemble needs the folders of two runs or more.'
     )
-  members = [_member(pathlib.Path(folder)) for folder in workdirs_]
+  members = [
+    _member(pathlib.Path(folder), name)
+    for folder, name in zip(workdirs_, _names(workdirs_), strict=True)
+  ]
   first = members[0]
   for one in members[1:]:
-    if one['metrics']['positive'] != first['metrics']['positive']:
+    if set(one['metrics']['positive']) != set(first['metrics']['positive']):
       raise errors.DataError(
         f'{one["name"]!r} calls {one["metrics"]["positive"]} positive, and '
         f'{first["name"]!r} {first["metrics"]["positive"]}.'
@@ -84,7 +88,22 @@ def run(
   return results
 
 
-def _member(folder: pathlib.Path) -> dict[str, Any]:
+def _names(workdirs_) -> list[str]:
+  """The ends of the paths, as long as it takes to tell the runs apart."""
+  folders = [pathlib.Path(folder).resolve() for folder in workdirs_]
+  for place, folder in enumerate(folders):
+    if folder in folders[:place]:
+      raise errors.UsageError(
+        f'{str(workdirs_[place])!r} is named twice, and would count twice.'
+      )
+  # Runs of a sweep are all called seed_0, seed_1, ...
+  length = 2
+  while len({folder.parts[-length:] for folder in folders}) < len(folders):
+    length += 1
+  return ['/'.join(folder.parts[-length:]) for folder in folders]
+
+
+def _member(folder: pathlib.Path, name: str) -> dict[str, Any]:
   path = folder / 'metrics.json'
   if not path.is_file():
     raise errors.UsageError(
@@ -97,8 +116,7 @@ def _member(folder: pathlib.Path) -> dict[str, Any]:
       "model.head='classifier' or 'siamese'."
     )
   return {
-    # Runs of a sweep are all called seed_0, seed_1, ...
-    'name': '/'.join(folder.resolve().parts[-2:]),
+    'name': name,
     'metrics': metrics,
     'config': saved.config(folder),
     'file': evaluate.load_details(folder / 'evaluation.npz'),

@@ -99,9 +99,17 @@ def make_folder(out: str) -> pathlib.Path:
   """The folder of --out, 0700 when it is made.
 
   Raises:
-    UsageError: it is a file, or cannot be made.
+    UsageError: it is a file, cannot be made, or is the folder of a run, where
+      files of the same names would be lost.
   """
+  from mammojax.training import workdir
+
   folder = pathlib.Path(out)
+  if (folder / workdir.CONFIG).is_file():
+    raise errors.UsageError(
+      f'--out={out} is the folder of a run, whose files would be overwritten; '
+      'choose another folder, such as one in it.'
+    )
   try:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
   except OSError as error:

@@ -2,15 +2,19 @@
 
 import json
 import stat
+import types
 
+import jax
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 
 from mammojax import __main__ as cli
 from mammojax import errors
-from mammojax.apps import classify, probes
-from mammojax.training import train
+from mammojax.apps import classifiers, classify, probes, single_images
+from mammojax.commands import classify as command
+from mammojax.training import networks, preparation, train, transfer
 
 HEADS = pytest.mark.parametrize('head', sorted(probes.FITS))
 
@@ -247,6 +251,78 @@ def test_parts_that_do_not_belong_together_are_refused(folder, capsys):
   assert 'holds no classifier' in capsys.readouterr().err
 
 
+def test_what_a_run_held_out_takes_no_part():
+  frame = pd.DataFrame(
+    [
+      ('a', 'mel', 'train'),
+      ('a', 'bcc', 'held_out'),
+      ('b', 'nv', 'train'),
+      ('c', 'bcc', 'test'),
+    ],
+    columns=['subject', 'diagnosis', 'split'],
+  )
+  values = types.SimpleNamespace(unlabelled='leave_out', balanced=False, seed=0)
+  rows, counts = command._rows(values, frame, ['mel'])
+  assert rows.tolist() == [0, 2, 3]
+  assert counts['train']['positive'] == counts['train']['negative'] == 1
+
+
+def test_a_network_without_running_statistics_is_written_with_its_head(
+  tmp_path, cache, monkeypatch, rng
+):
+  config = tiny.config(cache, model__name='patch_net', data__image_size=46)
+  config.model.width = 2
+  run, out = tmp_path / 'run', tmp_path / 'out'
+  for folder in (run, out):
+    folder.mkdir()
+  (run / 'config.json').write_text(json.dumps(config.to_dict()))
+  model = networks.model(config, mean=(0.5,), std=(0.25,), axis_name=None)
+  images = rng.uniform(size=(3, 46, 46, 1)).astype(np.float32)
+  variables = model.init(jax.random.key(0), images, train=False)
+  assert 'batch_stats' not in variables
+  monkeypatch.setattr(
+    transfer, 'best', lambda *_: ({**variables, 'batch_stats': {}}, 3)
+  )
+  scaling = {'mean': [0.5], 'std': [0.25], 'order': []}
+  (run / preparation.FILE).write_text(json.dumps({'input': scaling}))
+  (out / 'network.safetensors').write_bytes(b'of another run')
+  network, _ = classifiers.take_network(run, out)
+  # What lies there is replaced only when its head is there, too.
+  (kept,) = out.iterdir()
+  assert kept.read_bytes() == b'of another run'
+  found = classify.Result(probes.OWN, 1.0, 0.5, np.zeros(0), {})
+  classifiers.save(out, network, found, ['mel'])
+  again = classifiers.load(out).network
+  np.testing.assert_array_equal(
+    again.model.apply(again.variables, images, train=False),
+    model.apply(variables, images, train=False),
+  )
+
+
+def test_a_run_that_judges_pairs_is_refused(tmp_path, cache, capsys):
+  config = tiny.config(cache, model__head='siamese')
+  (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+  for head in ('mlp', 'own'):
+    arguments = [f'--workdir={tmp_path}', '--positive=mel', f'--head={head}']
+    out = f'--out={tmp_path / "out"}'
+    assert cli.main(['classify', *arguments, out]) == 2
+    assert 'judges pairs of images' in capsys.readouterr().err
+
+
+def test_the_folder_of_a_run_is_no_place_for_a_classifier(tmp_path, capsys):
+  (tmp_path / 'config.json').write_text('{}')
+  arguments = [f'--workdir={tmp_path}', '--positive=mel', f'--out={tmp_path}']
+  assert cli.main(['classify', *arguments]) == 2
+  assert 'is the folder of a run' in capsys.readouterr().err
+
+
+def test_a_side_that_a_model_goes_by_must_be_said():
+  recipe = types.SimpleNamespace(names=('orient', 'fit'))
+  model = types.SimpleNamespace(network=types.SimpleNamespace(recipe=recipe))
+  with pytest.raises(errors.UsageError, match='give --laterality'):
+    single_images.probabilities(model, ['a.png'])
+
+
 @pytest.mark.parametrize(
   ('flags', 'words'),
   [
@@ -259,8 +335,25 @@ def test_parts_that_do_not_belong_together_are_refused(folder, capsys):
     ),
     (['--workdir=x', '--out=y', '--positiv=a'], 'positiv'),
     (['--workdir=x', '--out=y', '--positive=a', '--head=svm'], 'svm'),
+    (
+      ['--workdir=x', '--out=y', '--positive=a', '--columns.subject=b'],
+      '--columns.subject says how --table is read',
+    ),
+    (
+      ['--workdir=x', '--out=y', '--positive=a', '--head=knn', '--epochs=9'],
+      '--epochs is of --head=mlp',
+    ),
   ],
-  ids=['workdir', 'out', 'positive', 'sensitivity', 'misspelt', 'head'],
+  ids=[
+    'workdir',
+    'out',
+    'positive',
+    'sensitivity',
+    'misspelt',
+    'head',
+    'columns',
+    'epochs',
+  ],
 )
 def test_flags_that_do_not_fit_are_refused(flags, words, capsys):
   assert cli.main(['classify', *flags]) == 2

@@ -69,6 +69,8 @@ def test_a_table_is_read_by_row(tmp_path):
   assert found.to_numpy().tolist() == [['f', '7'], ['f', '5']]
   with pytest.raises(errors.UsageError, match="mean 'age'"):
     clinical.read(path, np.array([2]), ('agee',))
+  with pytest.raises(errors.UsageError, match='names age twice'):
+    clinical.read(path, np.array([2]), ('age', 'sex', 'age'))
 
 
 def test_columns_that_cannot_serve_are_refused():
@@ -108,6 +110,7 @@ def test_what_is_typed_of_one_image_is_checked():
     ('sex=g', 'Unknown value of sex'),
     ('age=old', 'age is a number'),
     ('age=nan', 'age is a number'),
+    ('age=6_0', 'age is a number'),
   ):
     with pytest.raises(errors.UsageError, match=words):
       clinical.given(columns, [pair])

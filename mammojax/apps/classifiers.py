@@ -1,6 +1,7 @@
 """A classifier in a folder of its own: network, head and threshold.
 
-    found = classifiers.save(folder, result, positive=('mel',), workdir=run)
+    network, _ = classifiers.take_network(run, folder)
+    classifiers.save(folder, network, result, positive=('mel',))
     model = classifiers.load(folder)
     probability = model.probability(frame, store)
 
@@ -12,6 +13,7 @@ pictures, that it was not fitted on. Nothing is unpickled.
 from collections.abc import Sequence
 import hashlib
 import pathlib
+import tempfile
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -46,6 +48,7 @@ class Network(NamedTuple):
     recipe: of the pictures.
     sha256: of the file.
     views: of each image, whose embeddings are averaged; see `models.views`.
+    packed: the file; b'' where it lies in the folder of a classifier already.
   """
 
   model: Any
@@ -54,6 +57,7 @@ class Network(NamedTuple):
   recipe: recipes.Recipe
   sha256: str
   views: str = 'one'
+  packed: bytes = b''
 
   def embed(self, images, rows: np.ndarray, batch_size: int) -> np.ndarray:
     """Embeddings of rows of an ImageSet, float32[n, d]."""
@@ -128,11 +132,11 @@ class Classifier(NamedTuple):
 def take_network(
   workdir: str | pathlib.Path, folder: pathlib.Path, views: str = 'one'
 ) -> tuple[Network, ml_collections.ConfigDict]:
-  """Copies the network of a run's best checkpoint into a folder, and opens it.
+  """Opens the network of a run's best checkpoint as `load` will find it.
 
   Args:
     workdir: folder of the run.
-    folder: of the classifier.
+    folder: of the classifier; what lies in it stays until `save`.
     views: of each image.
 
   Returns:
@@ -149,8 +153,11 @@ def take_network(
   with saved.understood(workdir):
     kept = {name: getattr(config.data, name) for name in _DATA}
     data = ml_collections.ConfigDict(kept).to_dict()
-    workdirs.atomic_write_bytes(folder / NETWORK, weights.packed(workdir))
-    return _network(folder, data, views), config
+    packed = weights.packed(workdir)
+    with tempfile.TemporaryDirectory(prefix='.', dir=folder) as made:
+      workdirs.atomic_write_bytes(pathlib.Path(made) / NETWORK, packed)
+      network = _network(pathlib.Path(made), data, views)
+    return network._replace(packed=packed), config
 
 
 def save(
@@ -160,7 +167,7 @@ def save(
   positive: Sequence[str],
   columns: Sequence[clinical.Column] = (),
 ) -> None:
-  """Writes a head beside the network that `take_network` put there.
+  """Writes a network and its head.
 
   Args:
     folder: of the classifier.
@@ -173,6 +180,7 @@ def save(
     ResourceError: the disk is full.
   """
   packed = tensors.pack(found.head.arrays, {'network_sha256': network.sha256})
+  workdirs.atomic_write_bytes(folder / NETWORK, network.packed)
   workdirs.atomic_write_bytes(folder / HEAD, packed)
   workdirs.atomic_write_json(
     folder / RECORD,
@@ -252,7 +260,8 @@ def _network(folder: pathlib.Path, data: dict[str, Any], views: str) -> Network:
   config = ml_collections.ConfigDict({'data': data})
   return Network(
     model,
-    {name: variables[name] for name in ('params', 'batch_stats')},
+    # A network without batch norm has no statistics.
+    {name: variables.get(name, {}) for name in ('params', 'batch_stats')},
     data,
     inputs.recipe(config),
     hashlib.sha256(path.read_bytes()).hexdigest(),

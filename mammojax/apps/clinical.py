@@ -54,13 +54,15 @@ def read(
     DataFrame of str with these columns, index 'row'.
 
   Raises:
-    UsageError: a column that it lacks.
+    UsageError: a column that it lacks, or one named twice.
     DataError: no such table.
   """
   raw = records.read(pathlib.Path(path))
-  for name in names:
+  for place, name in enumerate(names):
     if name not in raw:
       raise errors.unknown('column of --clinical', name, list(raw.columns))
+    if name in names[:place]:
+      raise errors.UsageError(f'--clinical names {name} twice.')
   return raw.loc[rows, list(names)].map(str.strip)
 
 
@@ -185,7 +187,7 @@ def _refuse_answer(values: pd.Series, positive: np.ndarray) -> None:
 
 def _number(value: str) -> float | None:
   try:
-    found = float(value)
+    found = float(value.replace('_', '?'))  # Python would accept 1_000
   except ValueError:
     return None
   return found if math.isfinite(found) else None

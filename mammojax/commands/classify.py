@@ -26,11 +26,11 @@ def run(arguments: Sequence[str]) -> None:
   from mammojax.training import saved
   from mammojax.training import workdir as workdirs
 
+  with saved.understood(values.workdir):
+    head = _head(values, saved.config(values.workdir), positive)
   network, config = classifiers.take_network(
     values.workdir, folder, values.views
   )
-  with saved.understood(values.workdir):
-    head = _head(values, config, positive)
   images = _images(values, config, network)
   rows, counts = _rows(values, images.frame, positive)
   frame = images.frame.iloc[rows]
@@ -72,6 +72,12 @@ def _head(values: flags.FlagValues, config, positive):
   """What --head names: a kind to fit, or the decision of the network."""
   from mammojax.apps import probes
 
+  if config.model.head == 'siamese':
+    raise errors.UsageError(
+      "The network of this run has model.head='siamese': it judges pairs of "
+      'images, and gives nothing of a single one. What it decides is in the '
+      "run's report.html."
+    )
   decides = config.model.head == 'classifier'
   if decides != (values.head == 'own'):
     raise errors.UsageError(
@@ -129,6 +135,7 @@ def _clinical(values: flags.FlagValues, config, frame, truth):
 def _rows(values: flags.FlagValues, frame, positive):
   """Rows that take part, and how many there are of each split."""
   from mammojax.data import balance
+  from mammojax.metrics import choosing
 
   diagnoses = frame['diagnosis']
   known = sorted(set(diagnoses) - {''})
@@ -137,9 +144,10 @@ def _rows(values: flags.FlagValues, frame, positive):
       raise errors.unknown('diagnosis', name, known)
   is_known = (diagnoses != '') | (values.unlabelled == 'negative')
   is_positive = diagnoses.isin(positive)
-  takes_part = is_known.to_numpy().copy()
+  # The run may have held out others, which neither train nor choose.
+  takes_part = (is_known & frame['split'].isin(choosing.SPLITS)).to_numpy()
   counts = {}
-  for split in ('train', 'validation', 'test'):
+  for split in choosing.SPLITS:
     here = (frame['split'] == split).to_numpy()
     rows = np.flatnonzero(here & takes_part)
     if values.balanced and split != 'train':

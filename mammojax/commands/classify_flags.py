@@ -83,6 +83,7 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     raise errors.UsageError(
       '--head=own was trained with the run; --class_weight comes too late.'
     )
+  _check_idle(values)
   wanted = values.sensitivity
   if (values.threshold == 'sensitivity') != (wanted is not None):
     raise errors.UsageError(
@@ -91,4 +92,23 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
   if wanted is not None and not 0.0 < wanted <= 1.0:
     raise errors.UsageError(
       f'--sensitivity={wanted:g} must be above 0 and at most 1.'
+    )
+
+
+def _check_idle(values: flags.FlagValues) -> None:
+  """Refuses flags that would do nothing."""
+  of_table = [
+    name
+    for name in values
+    if name in ('root', 'key', 'threads') or name.startswith('columns.')
+  ]
+  for name in of_table:
+    if values[name].present and not values.table:
+      raise errors.UsageError(
+        f'--{name} says how --table is read; without --table the images are '
+        'those of the run, read as they were in training.'
+      )
+  if values['epochs'].present and values.head != 'mlp':
+    raise errors.UsageError(
+      f'--epochs is of --head=mlp, and --head is {values.head}.'
     )

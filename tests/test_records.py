@@ -1,6 +1,7 @@
 """Delimited text and parquet, read as strings with their places."""
 
 import pandas as pd
+from pyarrow import parquet
 import pytest
 
 from mammojax import errors
@@ -93,3 +94,25 @@ def test_parquet_reads_as_csv_does(tmp_path):
   path.write_bytes(path.read_bytes()[:100])
   with pytest.raises(errors.DataError, match='cannot be read as parquet'):
     records.read(path)
+
+
+def test_parquet_keeps_ids_beside_gaps_and_in_an_index(tmp_path):
+  """Above 2^53 a float holds no odd number, so two subjects would be one."""
+  path = tmp_path / 'table.parquet'
+  frame = pd.DataFrame(
+    {
+      'path': ['a.png', 'b.png', 'c.png'],
+      'subject': pd.array([2**60 + 1, 2**60 + 3, None], dtype='Int64'),
+      'item': ['007', '8', '9'],
+    }
+  )
+  frame.to_parquet(path)
+  # As others write it: without pandas' own record of its types.
+  parquet.write_table(parquet.read_table(path).replace_schema_metadata(), path)
+  assert records.read(path)['subject'].tolist() == [
+    str(2**60 + 1), str(2**60 + 3), '',
+  ]  # fmt: skip
+  frame.set_index('item').to_parquet(path)
+  assert records.read(path)['item'].tolist() == ['007', '8', '9']
+  frame.set_index('item').rename_axis(None).to_parquet(path)
+  assert records.read(path).columns.tolist() == ['path', 'subject']

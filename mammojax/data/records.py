@@ -10,14 +10,18 @@ quoted line break counts), or the number of the record of a parquet, from 1.
 import csv
 import io
 import pathlib
+import re
 
 import pandas as pd
 import pyarrow
+from pyarrow import parquet
 
 from mammojax import errors
 
 _DELIMITERS = ',;\t'
 _SHOWN = 20
+# What pandas calls an index without a name.
+_NO_NAME = re.compile(r'__index_level_\d+__')
 
 
 def read(path: pathlib.Path) -> pd.DataFrame:
@@ -114,15 +118,21 @@ def _text(path: pathlib.Path) -> str:
 
 def _read_parquet(path: pathlib.Path) -> pd.DataFrame:
   try:
-    frame = pd.read_parquet(path)
+    # Not by pandas, which makes floats of whole numbers where one is missing,
+    # and an index of the column that was one when the file was written.
+    table = parquet.read_table(path)
+    columns = [
+      [_cell(value) for value in column.to_pylist()]
+      for column in table.itercolumns()
+    ]
   except (pyarrow.ArrowException, OSError, ValueError) as error:
     raise errors.DataError(
       f'{str(path)!r} cannot be read as parquet: {error}.'
     ) from error
-  columns = {str(name): frame[name].map(_cell) for name in frame.columns}
-  strings = pd.DataFrame(columns, dtype=object)
-  strings.index = pd.RangeIndex(1, len(strings) + 1)
-  return strings
+  index = pd.RangeIndex(1, table.num_rows + 1)
+  frame = pd.DataFrame(dict(enumerate(columns)), index, dtype=object)
+  frame.columns = table.column_names
+  return frame.drop(columns=list(filter(_NO_NAME.fullmatch, frame)))
 
 
 def _cell(value: object) -> str:
@@ -131,7 +141,7 @@ def _cell(value: object) -> str:
     return value.decode('utf-8', errors='backslashreplace')
   if pd.api.types.is_scalar(value) and pd.isna(value):
     return ''
-  # A whole number turns to a float when its column has gaps.
+  # Whoever wrote the file may have made floats of whole numbers with gaps.
   if isinstance(value, float) and value.is_integer():
     return str(int(value))
   return str(value)

@@ -51,6 +51,18 @@ def test_a_patch_is_what_lies_around_its_place(rng):
   np.testing.assert_array_equal(second.image, image[27:33, 2:8])
 
 
+@pytest.mark.parametrize(
+  'paths',
+  [('a/f.png', 'b/f.png'), ('f.npy#0', 'f.npy#1'), ('f.png', 'f.png')],
+  ids=['two folders', 'one file', 'one image'],
+)
+def test_no_two_patches_have_one_name(rng, paths):
+  image = rng.random((40, 50, 1)).astype(np.float32)
+  frame = table(x=['20;5', '9'], y=['10;30', '8'], radius=['4;1', '2'])
+  found = cut(frame.assign(path=paths), image)
+  assert [patch.name for patch in found] == ['0_f_0', '0_f_1', '1_f_0']
+
+
 def test_beyond_the_edge_a_patch_is_black(rng):
   image = 0.5 + rng.random((40, 50, 1)).astype(np.float32)
   (patch,) = cut(table(x=['1', ''], y=['38', ''], radius=['2', '']), image)

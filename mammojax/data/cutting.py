@@ -124,7 +124,8 @@ def patches(
 ) -> Iterator[Patch]:
   """Cuts squares around places.
 
-  Half a side is `margin` times the radius, and at least `least`.
+  Half a side is `margin` times the radius, and at least `least`. Images of one
+  name in several folders, or in one file, have the row in front of it.
 
   Args:
     found: of `places`.
@@ -141,6 +142,7 @@ def patches(
   Raises:
     DataError: a place outside its image.
   """
+  names = _names(found, paths)
   for place in found:
     image = read(place.row)
     scale = image.shape[0] / counted_in if counted_in else 1.0
@@ -153,8 +155,17 @@ def patches(
         f'image of {image.shape[1]} x {image.shape[0]} pixels; see '
         '--counted_in.'
       )
-    name = f'{pathlib.PurePosixPath(path).stem}_{place.number}'
+    name = f'{names[place.row]}_{place.number}'
     yield Patch(place, name, _square(image, y, x, half))
+
+
+def _names(found: Sequence[Place], paths: Sequence[str]) -> dict[int, str]:
+  """Row -> the stem of its file; where two rows share one, with the row."""
+  stems = {row: pathlib.PurePosixPath(paths[row]).stem for row, *_ in found}
+  if len(set(stems.values())) == len(stems):
+    return stems
+  width = len(str(len(paths) - 1))
+  return {row: f'{row:0{width}}_{stem}' for row, stem in stems.items()}
 
 
 def _square(image: np.ndarray, row: int, column: int, half: int) -> np.ndarray:

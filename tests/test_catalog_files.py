@@ -82,7 +82,7 @@ def test_fashion_mnist_of_the_real_files():
 def _tree(root, *paths):
   for path in paths:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_bytes(b'P5 2 1 255\n' + path.encode()[-6:-4])
+    (root / path).write_bytes(b'P5 2 1 255\n' + os.fsencode(path)[-6:-4])
   return root
 
 
@@ -150,6 +150,19 @@ def test_folders_that_cannot_be_read_are_refused(
 ):
   with pytest.raises(error, match=what):
     catalog.read('folders', _tree(tmp_path, *paths), **options)
+
+
+@pytest.mark.parametrize('place', ['A/{}.pgm', 'train/{}/a.pgm'])
+def test_names_that_no_table_can_hold_are_refused(tmp_path, place):
+  root = _tree(tmp_path, 'test/B/b.pgm' if 'train' in place else 'B/b.pgm')
+  # As an archive made under Latin-1 leaves it.
+  name = os.fsdecode(b'Andr\xe9')
+  try:
+    _tree(root, place.format(name))
+  except OSError:
+    pytest.skip('this file system takes UTF-8 only')
+  with pytest.raises(errors.DataError, match=r'not UTF-8.*Andr\\udce9'):
+    catalog.read('folders', root)
 
 
 def test_a_subject_may_be_called_test(tmp_path):

@@ -48,7 +48,7 @@ def read(root: pathlib.Path, *, level: str = 'auto') -> entry.Entry:
   Raises:
     UsageError: another `level`.
     DataError: no image, an image that lies in no subject, folders of which
-      only some are called like splits.
+      only some are called like splits, names that are not UTF-8.
     IntegrityError: a subject in two splits.
   """
   OPTIONS['level'].check('level', level)
@@ -71,10 +71,26 @@ def read(root: pathlib.Path, *, level: str = 'auto') -> entry.Entry:
       f'{len(stray)} images lie in no folder of a subject, such as'
       f' {", ".join(map(repr, stray[:5]))}.'
     )
+  # A byte that is not UTF-8 is read as half a surrogate pair, and no table
+  # can hold it.
+  foreign = [path for path, *_ in rows if not _is_utf8(path)]
+  if foreign:
+    raise errors.DataError(
+      f'{len(foreign)} images have names or folders that are not UTF-8, such as'
+      f' {", ".join(map(ascii, foreign[:5]))}; rename them.'
+    )
   frame = pd.DataFrame(rows, columns=['path', 'subject', 'split'])
   published.require(root, frame['path'])
   notes = [f'{others} files of other endings were passed over.']
   return entry.make(*_with_splits(frame, notes), TERMS)
+
+
+def _is_utf8(path: str) -> bool:
+  try:
+    path.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def _has_splits(root: pathlib.Path, level: str) -> bool:

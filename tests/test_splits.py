@@ -181,8 +181,10 @@ def test_divided_refuses_a_subject_in_two_splits_or_heals_it(rule):
     (dict(fractions=(1.2, -0.2, 0.0)), 'add up to 1'),
     (dict(fractions=(float('nan'), 0.5, 0.5)), 'add up to 1'),
     (dict(keep_test=True), r'must be 0\.0, got 0\.2'),
+    (dict(rule='hash', keep_test=True), "shuffled or stratified, got 'hash'"),
+    (dict(rule='', keep_test=True), "shuffled or stratified, got ''"),
   ],
-  ids=['name', 'sum', 'two', 'negative', 'nan', 'keep_test'],
+  ids=['name', 'sum', 'two', 'negative', 'nan', 'keep_test', 'hash', 'none'],
 )
 def test_divided_refuses(kwargs, message):
   with pytest.raises(errors.UsageError, match=message):

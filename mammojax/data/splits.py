@@ -25,6 +25,8 @@ NAMES = ('train', 'validation', 'test')
 # Of rows that neither train nor choose, and are no test either.
 HELD_OUT = 'held_out'
 RULES = ('', 'column', 'hash', 'shuffled', 'stratified')
+# Those that deal subjects out to fractions.
+_DEALING = ('shuffled', 'stratified')
 # Of the seven, one and two tenths of the rule by hash.
 FRACTIONS = (0.7, 0.1, 0.2)
 # Fractions are taken to a millionth.
@@ -172,22 +174,29 @@ def divided(
     fractions: of 'shuffled' and 'stratified': the shares of train, validation
       and test; they add up to 1.
     seed: of 'shuffled' and 'stratified'.
-    keep_test: the test rows of the table stay, and the fractions, that of the
-      test being 0, share out the rest.
+    keep_test: of 'shuffled' and 'stratified': the test rows of the table stay,
+      and the fractions, that of the test being 0, share out the rest.
 
   Returns:
     A copy of the table.
 
   Raises:
-    UsageError: an unknown rule, fractions that do not fit, no diagnosis.
+    UsageError: an unknown rule, fractions that do not fit, no diagnosis, or
+      `keep_test` with a rule that shares out nothing.
     IntegrityError: a subject in two splits.
   """
   if rule not in RULES:
     raise errors.unknown('data.split_rule', rule, filter(None, RULES))
+  if keep_test and rule not in _DEALING:
+    # By hash the table's own test rows would train.
+    raise errors.UsageError(
+      'data.keep_test shares out the rows that are no test rows, for which'
+      f' data.split_rule must be {" or ".join(_DEALING)}, got {rule!r}.'
+    )
   names = frame['split'].to_numpy(object).copy()
   if rule == 'hash':
     names = assign(frame['subject'])
-  elif rule in ('shuffled', 'stratified'):
+  elif rule in _DEALING:
     weights = _weights(fractions, keep_test)
     rest = names != 'test' if keep_test else np.ones(len(frame), bool)
     part = _dealt(frame[rest], rule, weights, seed)
@@ -269,7 +278,7 @@ def with_folds(
       f'{num_folds} folds.'
     )
   subjects = frame['subject'].tolist()
-  if rule in ('shuffled', 'stratified'):
+  if rule in _DEALING:
     folds = _dealt(frame, rule, [1] * num_folds, seed)
   else:
     folds = fold(subjects, num_folds)

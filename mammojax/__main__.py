@@ -5,7 +5,7 @@
     python -m mammojax figures loss-surface --out=figures
 
 Exit codes: 0 done, 2 usage, 3 bad data, 4 integrity or leak, 5 disk or
-memory, 6 numbers, 75 stopped by a signal with the state saved.
+memory, 6 numbers, 75 stopped by a signal with the state saved, 130 at once.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,9 @@ import logging
 import sys
 
 from mammojax import commands, errors
+
+# What a shell expects of SIGINT.
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except errors.MammojaxError as error:
     print(f'Error: {error}', file=sys.stderr)
     return error.exit_code
+  except KeyboardInterrupt:
+    print('Interrupted: stopped at once.', file=sys.stderr)
+    return _INTERRUPTED
   return 0
 
 

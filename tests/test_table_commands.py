@@ -10,7 +10,7 @@ import pytest
 import report_page
 
 from mammojax import __main__ as cli
-from mammojax.data import splits, table
+from mammojax.data import pseudonyms, splits, survey, table
 
 _EVIL = '=HYPERLINK("x")'
 _IMAGE = '<img onerror=alert(1)>'
@@ -94,16 +94,70 @@ def test_a_subject_in_two_splits_is_a_leak_too(folder):
   splits.check_disjoint(frame)
 
 
-def test_leaks_lists_what_it_cannot_compare(folder):
+def test_leaks_lists_what_it_cannot_compare(folder, capsys):
   (folder / '3.png').write_bytes((folder / '3.png').read_bytes()[:99])
   copies.write(folder / '4.png', np.zeros((50, 50), np.uint8))
   out = folder / 'out'
   assert _run('leaks', _table(folder, _rows('train')), out) == 0
+  told = capsys.readouterr().out
+  assert '1 images cannot be read' in told
+  assert "row 5: '3.png': truncated PNG" in told
+  assert '1 images are of one value: not compared' in told
   text = report_page.Page(out / 'leaks.html').text
   assert 'Images that cannot be read (1)' in text
   assert "row 5: '3.png': truncated PNG" in text
   assert 'Images of one value, not compared (1) row 6: 4.png' in text
   assert '3.png' not in set(pd.read_csv(out / 'split.csv')['path'])
+
+
+def test_leaks_gives_no_verdict_on_images_that_are_not_there(folder, capsys):
+  rows = [row.replace('.png', '.jpg') for row in _rows('test')]
+  out = folder / 'out'
+  assert _run('leaks', _table(folder, rows), out) == 3
+  told = capsys.readouterr()
+  assert 'None of the 11 images' in told.err
+  assert "row 2: '0.jpg' does not exist" in told.err
+  assert 'No picture lies in two splits' not in told.out
+  assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize('command', ['leaks', 'balance'])
+def test_other_columns_go_along_but_not_under_a_key(folder, command):
+  rows = [
+    f'{i}.png,s{i},{"+" if i < 4 else "-"},0{i},was{i}' for i in range(10)
+  ]
+  path = _table(folder, rows, 'path,who,diagnosis,age,subject_before')
+  key = folder / 'key'
+  pseudonyms.make_key(key)
+  more = ['--columns.subject=who']
+  more += ['--positive=+'] if command == 'balance' else []
+  for name, extra in (('plain', []), ('keyed', [f'--key={key}'])):
+    out = folder / (f'{name}.csv' if command == 'balance' else name)
+    assert _run(command, path, out, *more, *extra) == 0
+    made = out if command == 'balance' else out / 'split.csv'
+    text = made.read_text()
+    found = pd.read_csv(made, dtype=str)
+    assert 'who' not in found and 'was' not in text
+    assert ('age' in found) == (name == 'plain')
+  if command == 'leaks':
+    found = pd.read_csv(folder / 'plain' / 'split.csv', dtype=str)
+    assert found['age'].tolist() == [f'0{i}' for i in range(10)]
+    assert found['path'].tolist() == [f'{i}.png' for i in range(10)]
+
+
+def test_an_interrupt_is_said_in_a_line(folder, capsys, monkeypatch):
+  def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(survey, 'look', interrupted)
+  assert _run('inspect', _table(folder, _rows('train')), folder / 'out') == 130
+  assert capsys.readouterr().err == 'Interrupted: stopped at once.\n'
+
+
+def test_a_wrong_value_is_bad_data_and_no_leak(folder, capsys):
+  rows = ['0.png,s0,train,', '1.png,s0,tests,', '2.png,s1,train,']
+  assert _run('leaks', _table(folder, rows), folder / 'out') == 3
+  assert "row 3: split is 'tests'" in capsys.readouterr().err
 
 
 def test_inspect_counts_and_lists(folder, capsys):
@@ -179,6 +233,15 @@ def test_balance_is_even_and_without_copies(folder, capsys):
   assert out.read_bytes() == first and _is_private(out)
   left_out = pd.read_csv(folder / 'even_left_out.csv')
   assert len(left_out) == 3
+
+
+def test_signs_are_classes_and_no_formulas(folder):
+  rows = [f'{i}.png,-{i}.5,,{"+" if i < 4 else "-"}' for i in range(10)]
+  out = folder / 'even.csv'
+  assert _run('balance', _table(folder, rows), out, '--positive=+') == 0
+  frame, _ = table.read(out, root=str(folder))
+  assert frame['diagnosis'].value_counts().to_dict() == {'+': 4, '-': 4}
+  assert frame['subject'].str.fullmatch(r'-[0-9]\.5').all()
 
 
 def test_balance_keeps_the_positive_image_of_a_subject(folder, capsys):

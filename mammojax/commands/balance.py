@@ -43,6 +43,7 @@ def run(arguments: Sequence[str]) -> None:
     seed=values.seed,
   )
   is_kept, groups = reasons == '', leaks.together(frame, pairs)
+  frame = tables.with_other_columns(values, frame)
   kept = leaks.resplit(frame[is_kept], groups[is_kept])
   why = frame.assign(reason=reasons)[~is_kept]
   left_out = out.with_name(f'{out.stem}_left_out.csv')

@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> None:
   parsing.define_voi(values)
   _define(values)
   tables.parse(values, 'leaks', arguments, 'FOLDER')
-  from mammojax.data import leaks, survey
+  from mammojax.data import leaks, records, survey
   from mammojax.report import leaks as page
 
   folder = tables.make_folder(values.out)
@@ -32,6 +32,12 @@ def run(arguments: Sequence[str]) -> None:
     counts_levels=False,
   )
   readable = np.flatnonzero(seen.facts['problem'] == '')
+  lines = tables.broken(frame, seen.facts)
+  if not len(readable):
+    raise errors.DataError(
+      f'None of the {len(frame)} images of {values.table!r} can be read:\n'
+      f'{records.shorten(lines)}\nCheck --root and the column path.'
+    )
   embeddings = None
   if values.workdir:
     from mammojax.apps import embedding
@@ -46,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     threads=values.threads,
   )
   found = page.Findings.of(
-    frame,
+    tables.with_other_columns(values, frame),
     seen,
     pairs,
     workdir=values.workdir,
@@ -56,6 +62,13 @@ def run(arguments: Sequence[str]) -> None:
   name = pathlib.Path(values.table).name
   page.write(folder, name, found, store, values.voi)
   print(found.verdict())
+  if lines:
+    print(
+      f'{len(lines)} images cannot be read: not compared, and not in'
+      f' split.csv:\n{records.shorten(lines)}'
+    )
+  if found.constant:
+    print(f'{len(found.constant)} images are of one value: not compared.')
   print(f'Page: {folder / "leaks.html"}')
   print(
     'Corrected: ' + tables.how_to_train(folder / 'split.csv', store, values.voi)

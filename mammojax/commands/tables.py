@@ -9,6 +9,9 @@ import pandas as pd
 from mammojax import errors
 from mammojax.commands import parsing
 
+# What commands add to a table; of a table that one wrote they are left out.
+_WRITTEN = ('subject_before', 'split_before', 'reason')
+
 
 def define(values: flags.FlagValues) -> None:
   """Adds --table, --root, --columns.<name>, --key and --threads."""
@@ -93,6 +96,23 @@ def usable(values: flags.FlagValues, folder: str | None):
     problems.drop(kind)
   problems.raise_if_any()
   return frame, store
+
+
+def with_other_columns(values: flags.FlagValues, frame: pd.DataFrame):
+  """The frame with the columns that the table has besides, as text.
+
+  Under a key it stays as it is: they may tell who a subject is.
+  """
+  from mammojax.data import records, table
+
+  if values.key:
+    return frame
+  raw = records.read(pathlib.Path(values.table)).loc[frame['row']]
+  known = {*frame, *_WRITTEN}
+  known |= {values[f'columns.{n}'].value for n in table.REQUIRED}
+  known |= {values[f'columns.{n}'].value for n in table.OPTIONAL}
+  others = [name for name in raw if name not in known]
+  return frame.assign(**{name: raw[name].to_numpy() for name in others})
 
 
 def make_folder(out: str) -> pathlib.Path:

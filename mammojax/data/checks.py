@@ -30,7 +30,7 @@ class Problems:
   def __init__(self, source: str):
     self._source = source
     self._found: dict[str, list[tuple[int, str]]] = {}
-    self._is_leak = False
+    self._leaks: set[str] = set()
     self._notes: list[str] = []
 
   def add(self, kind: str, row: int, what: str, is_leak: bool = False) -> None:
@@ -43,7 +43,8 @@ class Problems:
       is_leak: whether it ends with IntegrityError.
     """
     self._found.setdefault(kind, []).append((row, what))
-    self._is_leak |= is_leak
+    if is_leak:
+      self._leaks.add(kind)
 
   def kinds(self) -> list[str]:
     """The headings under which something was noted."""
@@ -62,6 +63,7 @@ class Problems:
   def drop(self, kind: str) -> None:
     """Forgets one kind."""
     self._found.pop(kind, None)
+    self._leaks.discard(kind)
 
   def note(self, text: str) -> None:
     """Adds a sentence to the end of the message."""
@@ -80,7 +82,7 @@ class Problems:
       f'{kind} ({len(found)}):\n{records.shorten(self.lines(kind))}'
       for kind, found in self._found.items()
     ]
-    kind = errors.IntegrityError if self._is_leak else errors.DataError
+    kind = errors.IntegrityError if self._leaks else errors.DataError
     parts = [f'{self._source} cannot be used.', *parts, *self._notes]
     raise kind('\n'.join(parts))
 

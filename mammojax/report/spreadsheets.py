@@ -2,13 +2,17 @@
 
     style.write_atomic(path, csv_bytes(frame))
 
-A cell that begins with =, +, - or @ is a formula to a spreadsheet. Numbers are
-left alone; text that begins so gets a quote in front.
+A cell that begins with =, +, - or @ is a formula to a spreadsheet. Numbers and
+a lone sign are left alone; other text that begins so gets a quote in front.
 """
+
+import re
 
 import pandas as pd
 
 _FORMULA = ('=', '+', '-', '@', '\t', '\r')
+# What stands for itself, such as the classes + and -, or the id -12.
+_PLAIN = re.compile(r'[+-][0-9]*\.?[0-9]*')
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -32,6 +36,8 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 def table_bytes(frame: pd.DataFrame) -> bytes:
   """A table of images as CSV that `data.table` reads as it was.
 
+  But for texts that look like a formula: they are read with their quote.
+
   Args:
     frame: columns of `table`; `row` is not written. A path that looks like a
       formula gets './' in front, which leads to the same file.
@@ -48,6 +54,10 @@ def table_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def _guarded(value: object) -> object:
-  if isinstance(value, str) and value.startswith(_FORMULA):
+  if (
+    isinstance(value, str)
+    and value.startswith(_FORMULA)
+    and not _PLAIN.fullmatch(value)
+  ):
     return "'" + value
   return value

@@ -175,6 +175,23 @@ def test_a_file_in_place_of_the_folder_is_a_usage_error(tmp_path):
     workdir.prepare(tmp_path / 'run', CONFIG, [])
 
 
+def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path):
+  with pytest.raises(errors.UsageError, match='another --workdir'):
+    workdir.prepare(tmp_path / ('x' * 300), CONFIG, [])
+  (tmp_path / 'run' / 'lock').mkdir(parents=True)
+  with pytest.raises(errors.UsageError, match=r'lock cannot be written'):
+    workdir.prepare(tmp_path / 'run', CONFIG, [])
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+  with pytest.raises(errors.ResourceError, match=r'x\.json cannot be written'):
+    workdir.atomic_write_json(tmp_path / 'none' / 'x.json', {})
+  (tmp_path / 'y.json').mkdir()
+  with pytest.raises(errors.ResourceError, match=r'y\.json cannot be written'):
+    workdir.atomic_write_json(tmp_path / 'y.json', {})
+  assert [path.name for path in tmp_path.iterdir()] == ['y.json']
+
+
 def test_a_damaged_config_is_a_data_error_with_its_path(tmp_path):
   _run(tmp_path / 'run', CONFIG)
   (tmp_path / 'run' / 'config.json').write_text('{"seed": ')

@@ -26,12 +26,19 @@ class Lock:
     workdir: an existing folder.
 
   Raises:
-    UsageError: another process holds it; its pid and host are named.
+    UsageError: another process holds it, its pid and host are named; or the
+      folder cannot be written.
   """
 
   def __init__(self, workdir):
     self._path = pathlib.Path(workdir) / NAME
-    self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+      self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+      raise errors.UsageError(
+        f'{self._path} cannot be written ({error.strerror}). Make the folder '
+        'writable, or choose another --workdir.'
+      ) from error
     try:
       fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -63,21 +63,27 @@ def atomic_write_bytes(path, data: bytes) -> None:
     data: what to write.
 
   Raises:
-    ResourceError: the disk is full; the old file stays as it was.
+    ResourceError: the disk is full, or the folder cannot be written; the old
+      file stays as it was.
   """
   path = pathlib.Path(path)
-  # mkstemp opens with 0600, whatever the umask.
-  handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+  name = None
   try:
+    # mkstemp opens with 0600, whatever the umask.
+    handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     with os.fdopen(handle, 'wb') as file:
       file.write(data)
       file.flush()
       os.fsync(file.fileno())
     os.replace(name, path)
   except OSError as error:
-    pathlib.Path(name).unlink(missing_ok=True)
+    if name is not None:
+      pathlib.Path(name).unlink(missing_ok=True)
     if error.errno != errno.ENOSPC:
-      raise
+      raise errors.ResourceError(
+        f'{path} cannot be written: {error.strerror or error}. Choose another '
+        'folder, or make this one writable.'
+      ) from error
     raise errors.ResourceError(
       f'{path}: {len(data)} bytes needed, the disk is full. Free some space '
       'or choose another --workdir.'
@@ -205,7 +211,7 @@ def _make(workdir: pathlib.Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not any(workdir.iterdir()):
       workdir.chmod(0o700)
-  except (FileExistsError, NotADirectoryError, PermissionError) as error:
+  except OSError as error:
     raise errors.UsageError(
       f'{workdir} cannot be made or used as a folder ({error.strerror}). '
       'Choose another --workdir.'

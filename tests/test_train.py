@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
@@ -298,3 +300,29 @@ def test_loop_reads_the_clock_of_all_sittings():
     'input_wait_fraction': 0.2,
     'images_per_second': 20.0,
   }
+
+
+@pytest.mark.parametrize(
+  'every, logged', [(0, [5]), (2, [2, 4, 5])], ids=['never', 'every 2']
+)
+def test_loop_logs_when_it_is_due_and_at_the_end(monkeypatch, every, logged):
+  config = ml_collections.ConfigDict(
+    {'train': dict(steps=5, log_every=every, eval_every=0, checkpoint_every=0)}
+  )
+  one = loop.Loop(
+    config=config,
+    judge=types.SimpleNamespace(can_validate=False),
+    **dict.fromkeys(
+      ('source', 'devices', 'step_fn', 'rate_fn', 'embed_fn', 'saved'), None
+    ),
+    workdir=None,
+    item_names=None,
+  )
+  one._stop = types.SimpleNamespace(requested=False)
+  found = []
+  monkeypatch.setattr(one, '_log', found.append)
+  for name in ('_save', '_check_pulse'):
+    monkeypatch.setattr(one, name, lambda *_: None)
+  for done in range(1, 6):
+    one._after(None, done)
+  assert found == logged

@@ -161,7 +161,7 @@ class Loop:
 
   def _after(self, state, done):
     train, is_last = self.config.train, done == self.config.train.steps
-    if done % train.log_every == 0 or is_last:
+    if is_last or (train.log_every and done % train.log_every == 0):
       self._log(done)
     metrics = None
     is_due = train.eval_every and done % train.eval_every == 0

@@ -2,12 +2,14 @@
 
 import importlib
 import pathlib
+import re
 
 from absl import flags
 import ml_collections
 import pytest
 
 from configs import base
+from mammojax import errors
 from mammojax.commands import parsing
 from mammojax.training import factory, networks, objectives, optimizers
 
@@ -54,6 +56,32 @@ def test_a_misspelt_field_is_an_error():
     config.optim.learnin_rate = 0.1
   with pytest.raises(TypeError):
     config.optim.learning_rate = 'fast'
+
+
+@pytest.mark.filterwarnings('ignore:the load_module')
+@pytest.mark.parametrize(
+  ('text', 'more', 'message'),
+  [
+    ('path,subject\na b,c\n', '', 'cannot be used: invalid syntax'),
+    ('import no_such_module', '', "No module named 'no_such_module'"),
+    ('x = 1', '', 'has no function get_config()'),
+    (
+      'from configs.base import get_config',
+      'data.tabel=x',
+      'field \'tabel\' Did you mean "table"',
+    ),
+  ],
+  ids=['table', 'import', 'empty', 'field'],
+)
+def test_a_file_or_field_that_cannot_be_is_said(tmp_path, text, more, message):
+  (tmp_path / 'config.py').write_text(text)
+  values = flags.FlagValues()
+  arguments = [f'--config={tmp_path}/config.py']
+  arguments += [f'--config.{more}'] * bool(more)
+  with pytest.raises(errors.UsageError, match=re.escape(message)):
+    parsing.define_config(values, arguments)
+    parsing.parse(values, 'train', arguments)
+    parsing.config(values, 'train')
 
 
 @pytest.mark.filterwarnings('ignore:the load_module')

@@ -1,5 +1,6 @@
 """Flags of a command, and what is said when they do not fit."""
 
+import ast
 from collections.abc import Sequence
 import pathlib
 
@@ -30,7 +31,8 @@ def parse(
     The arguments without a dash.
 
   Raises:
-    UsageError: an unknown or wrong flag, or an argument that is none.
+    UsageError: an unknown or wrong flag, an argument that is none, or a file of
+      --config that is no config.
     SystemExit: after --help has been answered.
   """
   flags.DEFINE_bool(
@@ -38,9 +40,16 @@ def parse(
   )
   try:
     rest = values([command, *arguments])
+  except (SyntaxError, ImportError) as error:
+    raise errors.UsageError(
+      f'The file of --config cannot be used: {error}. A config is a Python file'
+      ' with get_config(), such as configs/adatriplet.py.'
+    ) from error
   except _BAD_FLAGS as error:
-    text = ' '.join(str(error.args[0] if error.args else error).split())
-    if isinstance(error, AttributeError | KeyError):
+    text = ' '.join(_unquoted(error.args[0] if error.args else error).split())
+    if "no attribute 'get_config'" in text:
+      text = 'The file of --config has no function get_config().'
+    elif isinstance(error, AttributeError | KeyError):
       text = f'Unknown config field {text}'
     raise errors.UsageError(text) from error
   if values.help:
@@ -54,6 +63,14 @@ def parse(
   # Threads and processes of the input read absl's global flags.
   flags.FLAGS.mark_as_parsed()
   return rest[1:]
+
+
+def _unquoted(said: object) -> str:
+  """What a library said; some put a quoted message into another."""
+  try:
+    return str(ast.literal_eval(str(said)))
+  except (SyntaxError, ValueError):
+    return str(said)
 
 
 def define_config(values: flags.FlagValues, arguments: Sequence[str]) -> None:

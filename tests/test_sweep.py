@@ -105,6 +105,11 @@ def test_a_list_is_scanned_and_runs_differ_in_their_flags_alone(tmp_path):
     ('[2.0, 4.0],', '[2.0, 2.0],', 'twice'),
     ('def get_sweep', 'def get_swep', 'no get_sweep'),
     ("'seeds': 3", "'seeds': 0", '1 seed or more'),
+    ("mode': 'fixed'", "mode': 'fixed', 'seed': [3, 4]", 'sets seed'),
+    ("{'loss.name': 'triplet', 'automargin.mode': 'fixed'}", '3', 'be a dict'),
+    ("'Triplet, fixed'", '5', 'Row 5 is also'),
+    ('(96.9, 0.1)', '96.9', 'published / Ada / all / map is 96.9'),
+    ("{'map': (96.9, 0.1)}", '(96.9, 0.1)', 'published / Ada / all is'),
   ],
 )
 def test_a_wrong_sweep_file_is_told_before_any_run(tmp_path, old, new, message):

@@ -7,6 +7,7 @@ import pytest
 from mammojax import errors
 from mammojax.apps import comparing, examine
 from mammojax.data import splits, tuples
+from mammojax.report import examined_sweep
 
 NAMES = np.array(['bag', 'boot', 'coat', 'dress'])
 
@@ -160,3 +161,32 @@ def test_a_table_that_cannot_be_asked_is_refused(rng):
     examine.measure(
       examine.ask(frame.assign(split=few)), x, distance='cosine', draws=5
     )
+
+
+def test_a_held_out_class_without_test_images_has_no_numbers(rng):
+  frame, x = made_up(rng, 2.0, held_out=('boot',))
+  kept = ~((frame['diagnosis'] == 'boot') & (frame['split'] == 'test'))
+  frame, x = frame[kept].reset_index(drop=True), x[kept]
+  found = examine.measure(
+    examine.ask(frame), x, distance='cosine', draws=5, galleries=2
+  )
+  for groups in (
+    found['neighbours']['test'],
+    found['verification']['test'],
+    found['triplets'],
+    found['identification']['5'],
+  ):
+    assert list(groups) == ['all', 'known']
+  # Beside them the pixels, which are no numbers of the class.
+  one = {
+    'network': found, 'pixels': found, 'own_head': None, 'held_out': ['boot'],
+  }  # fmt: skip
+  text = examined_sweep.markdown([('Row', 3, one), ('Row', 4, one)], 'examine')
+  tables = text.split('\nRow, seed ')[1:]
+  assert [part.splitlines()[0] for part in tables] == ['3: boot.', '4: boot.']
+  near = found['neighbours']['test']['known']['value']
+  wanted = f'| 10 nearest neighbours | {100 * near:.1f} | – |'
+  for part in tables:
+    lines = part.splitlines()[4:]
+    assert lines[0] == wanted
+    assert all(line.endswith(' – |') for line in lines if line)

@@ -151,7 +151,7 @@ def test_a_sweep_has_a_row_for_each_finished_run(examined):
   for row, name in zip(rows, ('network', 'pixels'), strict=True):
     near = found[name]['neighbours']['test']['all']['value']
     assert row.split(' | ')[1:3] == ['1', f'{100 * near:.1f}']
-  assert 'Siamese: 2, 7.' in lines
+  assert 'Siamese, seed 0: 2, 7.' in lines
   table = pd.read_csv(examined / 'examine.csv')
   eer = table[(table['row'] == 'Siamese') & (table['number'] == 'EER')]
   cells = found['network']['verification']['test']['all']['metrics']

@@ -200,13 +200,15 @@ def verified(
 
   Returns:
     'threshold', 'chosen_on', and 'test': group of the anchor -> what
-    `verification.measure` gives.
+    `verification.measure` gives; groups without an anchor are left out.
   """
   cut = verification.threshold(*_pairs(gaps['validation']), split='validation')
   anchors = question.triplets['test'][:, 0]
   found = {}
   for group in question.groups:
     chosen = question.within(group, anchors)
+    if not chosen.any():
+      continue
     found[group] = verification.measure(
       *_pairs(gaps['test'][chosen]),
       np.repeat(question.clusters[anchors[chosen]], 2),

@@ -13,7 +13,7 @@ import numpy as np
 from rich import box
 from rich import table as rich_table
 
-from mammojax.report import style
+from mammojax.report import examples, style
 from mammojax.report import table as tables
 
 # The shapes and colours of classes; from the ninth on they begin again.
@@ -124,9 +124,14 @@ def plane(
   points: np.ndarray, classes: Sequence[str], positive: Sequence[str]
 ) -> mpl_figure.Figure:
   """t-SNE of embeddings, coloured by class; positive classes are ringed."""
-  figure = style.new_figure(height=4.4)
-  axes = figure.subplots()
   names = sorted(set(classes), key=lambda name: (name not in positive, name))
+  labels = [
+    examples.short_name(name or '(none)') + (' +' if name in positive else '')
+    for name in names
+  ]
+  columns, rows = style.legend_shape(labels, style.WIDTH_INCHES)
+  figure = style.new_figure(height=4.0 + style.LEGEND_ROW_INCHES * rows)
+  axes = figure.subplots()
   of = np.array(classes)
   for number, name in enumerate(names):
     here = of == name
@@ -141,12 +146,12 @@ def plane(
       edgecolors=style.INK if is_positive else 'none',
       linewidths=0.5,
       zorder=3 if is_positive else 2,
-      label=f'{name or "(none)"}{" +" if is_positive else ""}',
+      label=style.plain(labels[number]),
     )
   axes.set_xticks([])
   axes.set_yticks([])
   axes.set_xlabel('t-SNE of test embeddings; + marks the positive class')
-  figure.legend(loc='outside upper left', ncols=min(4, len(names)))
+  figure.legend(loc='outside upper left', ncols=columns)
   return figure
 
 

@@ -88,6 +88,7 @@ def scatter(
   held_out: Sequence[str] = (),
   names: bool = True,
   size: float = 3.6,
+  order: Sequence[str] = (),
 ) -> None:
   """Points of classes; those held out have a dark dot.
 
@@ -98,9 +99,13 @@ def scatter(
     held_out: names.
     names: write each class at its middle.
     size: of a marker, in points.
+    order: all classes of a figure, so that each looks the same in every panel;
+      default: those of the points.
   """
-  for number, name in enumerate(sorted(set(classes))):
+  for number, name in enumerate(order or sorted(set(classes))):
     here = points[classes == name]
+    if not len(here):
+      continue
     is_held = name in held_out
     look = _look(number)
     axes.plot(*here.T, linestyle='', markersize=size, alpha=0.75, **look)
@@ -133,7 +138,11 @@ def keys(classes: Sequence[str]) -> list[lines.Line2D]:
   """What a legend shows of classes, in their order."""
   return [
     lines.Line2D(
-      [], [], linestyle='', label=examples.short_name(name), **_look(number)
+      [],
+      [],
+      linestyle='',
+      label=style.plain(examples.short_name(name)),
+      **_look(number),
     )
     for number, name in enumerate(classes)
   ]
@@ -244,7 +253,9 @@ def by_class(
       markerfacecolor='none',
       label='raw pixels',
     )
-  axes.set_yticks(places, [examples.short_name(name) for name in names])
+  axes.set_yticks(
+    places, [style.plain(examples.short_name(name)) for name in names]
+  )
   axes.invert_yaxis()
   axes.grid(True, axis='x')
   axes.set_xlim(right=101)

@@ -110,7 +110,7 @@ def rows(
 ) -> Iterator[tuple[str, list[dict[str, Any] | None]]]:
   """(label, cells) of each line; a cell for each of `_columns`."""
   network, pixels, own = found['network'], found['pixels'], found['own_head']
-  sides = [(network, group) for group in GROUPS if group in _groups(found)]
+  sides = [(network, group) for group in groups(found)]
   if pixels:
     sides.append((pixels, 'all'))
   yield (
@@ -144,12 +144,14 @@ def _verified(side, group: str, name: str) -> dict[str, Any] | None:
   return None if found is None else found['metrics'][name]
 
 
-def _groups(found) -> list[str]:
-  return list(found['network']['neighbours']['test'])
+def groups(found: Mapping[str, Any]) -> list[str]:
+  """Those of GROUPS that have a test image: the first columns of `rows`."""
+  measured = found['network']['neighbours']['test']
+  return [group for group in GROUPS if group in measured]
 
 
 def _columns(found) -> list[str]:
-  columns = [label for key, label in GROUPS.items() if key in _groups(found)]
+  columns = [GROUPS[group] for group in groups(found)]
   return columns + (['Raw pixels'] if found['pixels'] else [])
 
 
@@ -173,7 +175,7 @@ def _facts(found) -> list[tuple[str, str]]:
   return [
     ('Loss', found['loss']),
     ('Embedding', f'{found["embedding_dim"]} values'),
-    ('Distance', network['distance']),
+    ('Distance', embeddings.DISTANCES[network['distance']]),
     ('Threshold of validation', f'{network["verification"]["threshold"]:.3f}'),
     ('Neighbours on validation', f'{table.percent(validation.get("value"))} %'),
     ('Galleries drawn', str(found['galleries'])),

@@ -22,6 +22,8 @@ from mammojax.report import (
   table,
 )
 
+# Row, seed and content of examine.json of a run.
+Found = tuple[str, int, Mapping[str, Any]]
 # Heading -> where its cell lies in a set of numbers of `examine.measure`.
 _COLUMNS = {
   'neighbours': ('neighbours', 'test', 'all'),
@@ -36,6 +38,7 @@ _COLUMNS = {
   'triplets': ('triplets', 'all'),
 }  # fmt: skip
 _ACROSS = 3
+_WIDTH_INCHES = 7.2
 
 
 def write(
@@ -56,7 +59,11 @@ def write(
     ResourceError: the folder cannot be written.
   """
   found = [
-    (_label(run), examined.numbers(folder / run['folder'] / 'examine'))
+    (
+      _label(run),
+      run['seed'],
+      examined.numbers(folder / run['folder'] / 'examine'),
+    )
     for run in runs
   ]
   shown: dict[str, dict[str, np.ndarray]] = {}
@@ -87,9 +94,9 @@ def _cell(numbers: Mapping[str, Any], path: Sequence[str]) -> float | None:
 def _lines(found) -> dict[str, list[Mapping[str, Any]]]:
   """Sets of numbers by row, raw pixels last."""
   lines: dict[str, list[Mapping[str, Any]]] = {}
-  for label, numbers in found:
+  for label, _, numbers in found:
     lines.setdefault(label, []).append(numbers['network'])
-  for _, numbers in found:
+  for *_, numbers in found:
     if numbers['pixels']:
       # Pixels are the same in every run of the table.
       lines['Raw pixels'] = [numbers['pixels']]
@@ -97,13 +104,11 @@ def _lines(found) -> dict[str, list[Mapping[str, Any]]]:
   return lines
 
 
-def markdown(
-  found: Sequence[tuple[str, Mapping[str, Any]]], command: str
-) -> str:
+def markdown(found: Sequence[Found], command: str) -> str:
   """The table, and what was held out.
 
   Args:
-    found: (row, content of examine.json) of each run.
+    found: of each run.
     command: how it was made.
   """
   head = ['', 'runs', *_COLUMNS]
@@ -113,7 +118,7 @@ def markdown(
     f'    {command}',
     '',
     'Test split, percent; mean ± standard error where a row has several runs.'
-    f' Neighbours: {found[0][1]["network"]["k"]}. Identified: with so many'
+    f' Neighbours: {found[0][2]["network"]["k"]}. Identified: with so many'
     ' images of each class enrolled.',
     '',
     f'| {" | ".join(head)} |',
@@ -124,13 +129,15 @@ def markdown(
     for path in _COLUMNS.values():
       cells.append(_mean([_cell(run, path) for run in runs]))
     lines.append(f'| {" | ".join(cells)} |')
-  held = [(label, one) for label, one in found if one['held_out']]
-  for label, one in held:
-    lines += ['', f'{label}: {", ".join(one["held_out"])}.', '']
+  for label, seed, one in found:
+    if not one['held_out']:
+      continue
+    lines += ['', f'{label}, seed {seed}: {", ".join(one["held_out"])}.', '']
     lines += ['| | trained classes | held out |', '|---|---:|---:|']
-    for name, both in examined.rows(one):
-      known, held_out = both[1:3]
-      lines.append(f'| {name} | {_percent(known)} | {_percent(held_out)} |')
+    for name, side_by_side in examined.rows(one):
+      both = dict(zip(examined.groups(one), side_by_side, strict=False))
+      known, held_out = (_percent(both.get(g)) for g in ('known', 'held_out'))
+      lines.append(f'| {name} | {known} | {held_out} |')
   return '\n'.join(lines) + '\n'
 
 
@@ -148,8 +155,8 @@ def _mean(values: Sequence[float | None]) -> str:
   return value if error is None else f'{value} ± {table.percent(error)}'
 
 
-def frame(found: Sequence[tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
-  """One line a run and number: row, seed of `examine`, name, percent."""
+def frame(found: Sequence[Found]) -> pd.DataFrame:
+  """One line a run and number: row, which of its runs, name, percent."""
   return pd.DataFrame(
     [
       {'row': label, 'run': run, 'number': name, 'percent': 100 * value}
@@ -187,7 +194,12 @@ def distances(shown: Mapping[str, Mapping[str, np.ndarray]]):
 @style.styled
 def planes(shown: Mapping[str, Mapping[str, np.ndarray]]):
   """Test embeddings in two dimensions, a panel a row of the sweep."""
-  figure, grid = _grid(len(shown), 2.5)
+  classes = sorted({c for one in shown.values() for c in one['plane_class']})
+  keys = embeddings.keys(classes)
+  columns, rows = style.legend_shape(
+    [str(key.get_label()) for key in keys], _WIDTH_INCHES
+  )
+  figure, grid = _grid(len(shown), 2.5, rows)
   for axes, (label, arrays) in zip(grid, shown.items(), strict=False):
     embeddings.scatter(
       axes,
@@ -195,19 +207,20 @@ def planes(shown: Mapping[str, Mapping[str, np.ndarray]]):
       arrays['plane_class'],
       names=False,
       size=2.2,
+      order=classes,
     )
     axes.set_title(label, fontsize=8, parse_math=False)
-  classes = sorted({c for one in shown.values() for c in one['plane_class']})
-  figure.legend(
-    handles=embeddings.keys(classes), loc='outside lower left', ncols=5
-  )
+  figure.legend(handles=keys, loc='outside lower left', ncols=columns)
   return figure
 
 
-def _grid(count: int, height: float) -> tuple[mpl_figure.Figure, list]:
-  """A figure with a panel for each row of a sweep."""
+def _grid(
+  count: int, height: float, legend_rows: int = 2
+) -> tuple[mpl_figure.Figure, list]:
+  """A figure with a panel for each row of a sweep, and room for a legend."""
   rows = -(-count // _ACROSS)
-  figure = style.new_figure(width=7.2, height=height * rows + 0.6)
+  legend = 0.2 + style.LEGEND_ROW_INCHES * legend_rows
+  figure = style.new_figure(_WIDTH_INCHES, height * rows + legend)
   grid = list(figure.subplots(rows, _ACROSS, squeeze=False).flat)
   for axes in grid[count:]:
     axes.set_axis_off()

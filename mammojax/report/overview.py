@@ -198,7 +198,7 @@ def _words(text: str) -> str:
   """A name of a table for matplotlib: short, and no formula."""
   printable = ''.join(c if c.isprintable() else '?' for c in text)
   short = printable if len(printable) <= 24 else printable[:23] + '…'
-  return short.replace('$', r'\$')
+  return style.plain(short)
 
 
 def _sheet(frame, seen, pictures) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ writes `var(--blue)` where matplotlib wrote its hexadecimal value.
     style.save(figure, folder, 'loss')
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import contextlib
 import functools
 import io
@@ -53,6 +53,11 @@ COLOURS = {
 WIDTH_INCHES = 4.8
 HEIGHT_INCHES = 3.3
 PNG_DPI = 200
+# Of a legend at its size of letters: a key with the space around it, a wide
+# letter, a row.
+_KEY_INCHES = 0.62
+_LETTER_INCHES = 0.075
+LEGEND_ROW_INCHES = 0.21
 
 RC = {
   'font.family': 'DejaVu Sans',  # Comes with matplotlib: same file everywhere.
@@ -114,6 +119,24 @@ def new_figure(
   figure = mpl_figure.Figure((width, height), layout='constrained')
   backend_agg.FigureCanvasAgg(figure)
   return figure
+
+
+def plain(text: str) -> str:
+  """Text that is drawn as it is where matplotlib would read a formula.
+
+  Labels of ticks and legends know no `parse_math`, and a legend leaves out what
+  begins with an underscore.
+  """
+  shown = text.replace('$', r'\$')
+  return f' {shown}' if shown.startswith('_') else shown
+
+
+def legend_shape(names: Sequence[str], width: float) -> tuple[int, int]:
+  """(columns, rows) of a legend of names that fits a width in inches."""
+  letters = max(map(len, names), default=1)
+  columns = int(width / (_KEY_INCHES + _LETTER_INCHES * letters))
+  columns = min(max(columns, 1), max(len(names), 1))
+  return columns, -(-len(names) // columns)
 
 
 def stamp(figure: mpl_figure.Figure, text: str) -> None:

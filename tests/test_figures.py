@@ -64,6 +64,19 @@ def test_margins_without_beta_draw_the_margin_alone():
 
 
 @pytest.mark.parametrize(
+  'distance, unit',
+  [
+    ('cosine', 'cosine similarity'),
+    ('squared_euclidean', 'squared Euclidean distance'),
+  ],
+)
+def test_margins_are_in_the_unit_of_the_loss(distance, unit):
+  records = [{'step': s, 'margin': 0.25} for s in (1, 2)]
+  figure = figures.margins({'train': records}, distance)
+  assert figure.axes[0].get_ylabel() == f'Margin ({unit})'
+
+
+@pytest.mark.parametrize(
   'draw',
   [figures.loss, figures.active_fraction, figures.validation, figures.margins],
 )

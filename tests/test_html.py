@@ -90,7 +90,7 @@ def test_page_explains_every_number_it_shows(page):
     'Equal error',
     'β',
     'ε, margin',
-    'Active triplets',
+    'Active',
   ):
     assert word in page.texts
 

@@ -30,6 +30,12 @@ _LOOKS: dict[str, dict[str, Any]] = {
   'masked': dict(color=style.PURPLE, linestyle='-.', marker='^'),
   'chance': dict(color=style.MUTED, linestyle=':', marker='x'),
 }
+_UNITS = {
+  'cosine': 'cosine similarity',
+  'euclidean': 'Euclidean distance',
+  'squared_euclidean': 'squared Euclidean distance',
+  'manhattan': 'L1 distance',
+}
 _OTHER: dict[str, Any] = dict(color=style.GREEN, linestyle='--', marker='D')
 
 
@@ -47,11 +53,11 @@ def loss(history: reading.History) -> mpl_figure.Figure | None:
 
 @style.styled
 def active_fraction(history: reading.History) -> mpl_figure.Figure | None:
-  """Share of the triplets that still give a loss, over steps."""
+  """Share of the triplets, pairs or images that still teach, over steps."""
   steps, values = reading.series(history, 'train', 'active_fraction')
   if not steps.size:
     return None
-  figure, axes = _axes('Step', 'Active triplets (%)')
+  figure, axes = _axes('Step', 'Active (%)')
   _curve(axes, steps, 100 * values)
   axes.set_ylim(bottom=0)
   return figure
@@ -83,12 +89,15 @@ def validation(
 
 
 @style.styled
-def margins(history: reading.History) -> mpl_figure.Figure | None:
-  """Margins ε and β over steps.
+def margins(
+  history: reading.History, distance: str = 'cosine'
+) -> mpl_figure.Figure | None:
+  """Margins ε and β over steps, in the unit of the loss's distance.
 
   Source: Nguyen et al., 2022, arXiv:2205.02849, figure 2.
   """
-  figure, axes = _axes('Step', 'Margin (cosine similarity)')
+  unit = _UNITS.get(distance, distance)
+  figure, axes = _axes('Step', f'Margin ({unit})')
   looks = {
     'margin': dict(color=style.BLUE, label='ε (margin)'),
     'beta': dict(

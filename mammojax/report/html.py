@@ -26,6 +26,7 @@ from mammojax.report import (
   table,
 )
 
+NO_MARGINS = 'The loss of this run follows no margin, or none was logged.'
 NO_YEARS = (
   'There are no results by year: no query has a known time since the first '
   'visit.'
@@ -57,7 +58,7 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   evaluation, evaluation_note = reading.evaluation(folder)
   decides = table.decides(metrics)
   make = _of_decisions if decides else _of_retrieval
-  own = make(metrics, history, evaluation)
+  own = make(metrics, history, evaluation, config)
   page = template('decisions.html' if decides else 'report.html').render(
     **own,
     figures=_saved(folder, own['drawn'], table.leaks(metrics)),
@@ -69,6 +70,7 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     notes={
       'history': history_note or 'Nothing of this was logged by this run.',
       'history_bad': history_note if history else '',
+      'margins': history_note or NO_MARGINS,
       'years': NO_YEARS,
       'evaluation': evaluation_note
       or 'evaluation.npz holds nothing of this kind.',
@@ -102,8 +104,10 @@ def _of_decisions(
   metrics: Mapping[str, Any],
   history: reading.History,
   evaluation: Mapping[str, Any],
+  config: Mapping[str, Any],
 ) -> dict[str, Any]:
   """What the page of a run that decides says, figures undrawn."""
+  del config
   return {
     'verdict': decisions.verdict(metrics),
     'threshold': decisions.threshold(metrics),
@@ -116,8 +120,10 @@ def _of_retrieval(
   metrics: Mapping[str, Any],
   history: reading.History,
   evaluation: Mapping[str, Any],
+  config: Mapping[str, Any],
 ) -> dict[str, Any]:
   """What the page of a run that embeds says, figures undrawn."""
+  distance = reading.flat(config).get('loss.distance', 'cosine')
   return {
     'verdict': table.verdict(metrics),
     'pairs': _pairs(evaluation),
@@ -131,7 +137,7 @@ def _of_retrieval(
       'validation': figures.validation(
         history, table.number(metrics.get('best_step'))
       ),
-      'margins': figures.margins(history),
+      'margins': figures.margins(history, distance),
       'years_map': figures.years(metrics, 'map'),
       'years_cmc1': figures.years(metrics, 'cmc@1'),
       'distances': figures.distances(evaluation),

@@ -10,6 +10,7 @@ import pytest
 from mammojax import errors
 from mammojax.data import splits
 from mammojax.training import folds, train
+from mammojax.training import workdir as workdirs
 from tests import tiny
 
 
@@ -56,7 +57,11 @@ def test_folds_search_everybody_in_the_one_gallery(tmp_path, cache, rng):
   # The pooled record is of all folds, not of the last one.
   saved = json.loads((tmp_path / 'run' / 'config.json').read_text())
   assert chosen.data.fold == saved['data']['fold'] == -1
-  assert results['counts'] == {'queries': 14, 'gallery': 14}
+  assert results['counts'] == {
+    'queries': 14,
+    'queries_without_mate': 0,
+    'gallery': 14,
+  }
   assert results['test']['all']['map']['n_used'] == 14
   assert results['baselines']['chance']['all']['cmc@1']['value'] == (
     pytest.approx(1 / 14)
@@ -138,3 +143,57 @@ def test_one_subject_in_two_splits_is_refused(tmp_path, cache, rng):
   spoiled = config(cache, table, data__fold=0, data__columns__split='part')
   with pytest.raises(errors.IntegrityError, match='003'):
     train.Trainer(spoiled, tmp_path / 'run')
+
+
+def test_chance_is_pooled_over_the_queries_with_a_mate(tmp_path, cache):
+  folders, parts = [], []
+  # Eight of the ten queries of the first fold have no mate.
+  for fold, (lost, chance) in enumerate([(8, 0.5), (0, 0.1)]):
+    folder = tmp_path / f'fold_{fold}'
+    folder.mkdir()
+    values = np.r_[np.full(lost, np.nan), 1.0, 0.0]
+    subjects = np.array([f'{fold}-{n}' for n in range(len(values))])
+    np.savez(
+      folder / 'evaluation.npz', query_map=values, query_subject=subjects
+    )
+    folders.append(folder)
+    parts.append(
+      {
+        'counts': {
+          'queries': len(values),
+          'queries_without_mate': lost,
+          'gallery': 5,
+        },
+        'baselines': {
+          'pixel': None,
+          'masked': None,
+          'chance': {'all': {'map': {'value': chance}}},
+        },
+        'test': {'all': {'map': {'value': 0.5}}},
+        'warnings': [],
+        'seconds': 1.0,
+        'input_wait_fraction': 0.0,
+        'images_per_second': 1.0,
+      }
+    )
+  found = folds.pool(tiny.config(cache), tmp_path, folders, parts)
+  chance = found['baselines']['chance']['all']['map']['value']
+  assert chance == pytest.approx((2 * 0.5 + 2 * 0.1) / 4)
+  assert found['test']['all']['map']['n_used'] == 4
+  assert found['counts'] == {
+    'queries': 12,
+    'queries_without_mate': 8,
+    'gallery': 5,
+  }
+
+
+def test_only_the_first_process_pools(tmp_path, cache, rng, monkeypatch):
+  made = config(cache, write_table(tmp_path, rng))
+  monkeypatch.setattr(folds.train, 'run', lambda *_: {})
+  monkeypatch.setattr(folds.jax, 'process_index', lambda: 1)
+  run = tmp_path / 'run'
+  run.mkdir()
+  # The first process is at work on it.
+  with workdirs.Lock(run):
+    assert folds.run(made, run) == {}
+  assert not (run / 'metrics.json').exists()

@@ -10,6 +10,7 @@ import logging
 import pathlib
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -34,7 +35,8 @@ def run(
     command: the command line, for the record.
 
   Returns:
-    What `metrics.json` of the workdir holds.
+    What `metrics.json` of the workdir holds; of folds only in process 0, which
+    pools them, and {} in the others.
 
   Raises:
     MammojaxError: as `train.run`.
@@ -52,14 +54,18 @@ def run(
     folders.append(workdir / f'fold_{fold}')
     _LOG.info('Fold %d of %d.', fold + 1, config.data.num_folds)
     parts.append(train.run(one, folders[-1], command))
-  lock = workdirs.prepare(workdir, config.to_dict(), command)
-  try:
+  lock = workdirs.prepare(
+    workdir,
+    config.to_dict(),
+    command,
+    devices=[device.device_kind for device in jax.devices()],
+    process_index=jax.process_index(),
+  )
+  if lock is None:
+    return {}
+  with lock:
     results = pool(config, workdir, folders, parts)
-    if lock is not None:
-      workdirs.atomic_write_json(workdir / 'metrics.json', results)
-  finally:
-    if lock is not None:
-      lock.release()
+    workdirs.atomic_write_json(workdir / 'metrics.json', results)
   return results
 
 
@@ -127,13 +133,18 @@ def _pooled_matching(config, files, parts) -> dict[str, Any]:
       }
     }
 
-  weights = [part['counts']['queries'] for part in parts]
+  queries, lost = (
+    [part['counts'].get(name, 0) for part in parts]
+    for name in ('queries', 'queries_without_mate')
+  )
+  # As every mean, that of chance is over the queries with a mate.
+  mated = np.subtract(queries, lost)
   chance = {
     name: {
       'value': float(
         np.average(
           [p['baselines']['chance']['all'][name]['value'] for p in parts],
-          weights=weights,
+          weights=mated,
         )
       )
     }
@@ -146,7 +157,11 @@ def _pooled_matching(config, files, parts) -> dict[str, Any]:
   return {
     'test': pooled('query'),
     'baselines': {**baselines, 'chance': {'all': chance}},
-    'counts': {'queries': int(sum(weights)), **_same_counts(parts)},
+    'counts': {
+      'queries': sum(queries),
+      'queries_without_mate': sum(lost),
+      **_same_counts(parts),
+    },
     'folds': [part['test']['all']['map']['value'] for part in parts],
   }
 

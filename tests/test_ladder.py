@@ -80,7 +80,14 @@ def siamese(table, tmp_path_factory):
 def test_two_steps_of_a_rung(name, table, tmp_path):
   results = train.run(_config(name, table), tmp_path / 'run')
   lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
-  losses = [json.loads(line).get('loss') for line in lines]
+  records = [json.loads(line) for line in lines]
+  losses = [record.get('loss') for record in records]
+  # A loss that follows no margin logs none.
+  trained = [record for record in records if record.get('split') == 'train']
+  assert trained
+  for record in trained:
+    assert ('margin' in record) == name.startswith('triplet')
+    assert 'beta' not in record
   assert all(np.isfinite(loss) for loss in losses if loss is not None)
   assert results['steps'] == 2
   # Of the test images of ten classes, two each are the gallery.

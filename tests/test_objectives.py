@@ -242,3 +242,21 @@ def test_a_penalty_adds_the_length_of_embeddings(rng):
 def test_what_does_not_fit_is_refused_before_training(name, changes, says):
   with pytest.raises(ValueError, match=says):
     objectives.build(config_of(name, **changes))
+
+
+@pytest.mark.parametrize(
+  'name, changes, wanted',
+  [
+    ('adatriplet', {}, ('margin', 'beta')),
+    ('semihard', {}, ('margin',)),
+    ('contrastive', {}, ()),
+    ('arcface', {}, ()),
+    (
+      'semihard',
+      {'curriculum__switch': 'step', 'curriculum__then': 'adatriplet'},
+      ('margin', 'beta'),
+    ),
+  ],
+)
+def test_margins_are_told_of_the_losses_that_follow_them(name, changes, wanted):
+  assert margins.taken(config_of(name, **changes)) == wanted

@@ -18,6 +18,7 @@ from mammojax.data import pipeline
 from mammojax.training import (
   checkpoints,
   clocks,
+  margins,
   parallel,
   progress,
   signals,
@@ -207,6 +208,8 @@ class Loop:
       'learning_rate': float(self.rate_fn(done - 1)),
       'input_wait_fraction': self.clock.results()['input_wait_fraction'],
     }
+    for name in set(margins.NAMES) - set(margins.taken(self.config)):
+      del values[name]
     self._writer.write_scalars(done, {'split': 'train', **values})
     left = self.config.train.steps - done
     batch_size = self.clock.images / max(done, 1)
@@ -214,8 +217,8 @@ class Loop:
       done,
       loss=values['loss'],
       active_fraction=values['active_fraction'],
-      margin=values['margin'],
-      beta=values['beta'],
+      margin=values.get('margin'),
+      beta=values.get('beta'),
       images_per_second=rate,
       eta=left * batch_size / rate,
     )

@@ -1,6 +1,27 @@
 """From a config to the margins before step 0."""
 
+import ml_collections
+
 from mammojax import automargin, errors, margin_rules
+from mammojax.training import loss_names
+
+NAMES = ('margin', 'beta')
+
+
+def taken(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Those of NAMES that the losses of a config follow.
+
+  The others rest where they began, and say nothing about the training.
+  """
+  used = [config.loss.name]
+  if config.curriculum.switch != 'off':
+    used.append(config.curriculum.then)
+  found = []
+  if any(loss_names.LOSSES[name].follows for name in used):
+    found.append('margin')
+  if 'adatriplet' in used:
+    found.append('beta')
+  return tuple(found)
 
 
 def state(config, *, steps_per_epoch: int) -> automargin.AutoMarginState:

@@ -1,7 +1,5 @@
 """Another table's images under the network of a finished run."""
 
-import json
-
 import copies
 import numpy as np
 import pytest
@@ -11,35 +9,23 @@ from mammojax import __main__ as cli
 from mammojax import errors
 from mammojax.apps import embedding
 from mammojax.data import table
-from mammojax.training import networks, train
-
-
-def test_grey_copies_are_scaled_as_published_colours(
-  tmp_path, cache, monkeypatch
-):
-  config = tiny.config(
-    cache, model__grey='replicate', data__input='torchvision'
-  )
-  (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
-  given = {}
-
-  def model(config, **options):
-    given.update(options)
-    raise StopIteration
-
-  monkeypatch.setattr(networks, 'model', model)
-  with pytest.raises(StopIteration):
-    embedding.embed_table(tmp_path, None, None, np.arange(1))
-  assert given['mean'] == (0.485, 0.456, 0.406)
-  assert given['std'] == (0.229, 0.224, 0.225)
+from mammojax.training import inputs, train
 
 
 @pytest.mark.slow
-def test_a_run_embeds_a_table_and_pairs_it(tmp_path, cache, capsys):
+def test_a_run_embeds_a_table_and_pairs_it(tmp_path, cache, monkeypatch):
   # Of a loss with parameters, which embedding has no use for.
-  config = tiny.config(cache, loss__name='arcface', automargin__mode='fixed')
+  config = tiny.config(
+    cache,
+    loss__name='arcface',
+    automargin__mode='fixed',
+    model__grey='replicate',
+    data__input='torchvision',
+  )
   workdir = tmp_path / 'run'
   train.run(config, workdir)
+  # What the run was trained on need not be there any more.
+  monkeypatch.delattr(inputs, 'image_set')
   rng = np.random.default_rng(0)
   folder = tmp_path / 'images'
   picture = copies.texture(rng, 64)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 import jax
 import numpy as np
@@ -9,19 +10,8 @@ import pandas as pd
 
 from mammojax.data import images as table_images
 from mammojax.data import readers
-from mammojax.models import conventions
 from mammojax.models import views as image_views
-from mammojax.training import (
-  evaluate,
-  inputs,
-  margins,
-  networks,
-  optimizers,
-  saved,
-  transfer,
-  weights,
-)
-from mammojax.training import state as state_lib
+from mammojax.training import evaluate, inputs, saved, weights
 
 
 def embed_table(
@@ -32,8 +22,8 @@ def embed_table(
 ) -> np.ndarray:
   """Embeds rows of a table as the run embedded its own.
 
-  The images are prepared and scaled as the run's config says. Where
-  the run learned its scaling, its own images are read again.
+  The images are prepared and scaled as the run's records say; neither its own
+  images nor the file that it started from need be there.
 
   Args:
     workdir: folder of a run with config.json and checkpoints.
@@ -53,11 +43,11 @@ def embed_table(
   folder = pathlib.Path(workdir)
   config = saved.config(folder)
   with saved.understood(folder):
-    state = _state(config, folder)
+    model, variables = _network(folder)
     images = _images(config, frame, store)
   found = embed_images(
-    state.apply_fn,
-    {'params': state.params, 'batch_stats': state.batch_stats},
+    model.apply,
+    variables,
     images,
     rows,
     batch_size=config.eval.batch_size,
@@ -107,28 +97,12 @@ def embed_images(
   )
 
 
-def _state(config, folder: pathlib.Path) -> state_lib.TrainState:
-  """The network of the run's best checkpoint."""
-  data = config.data
-  scaling = weights.scaling(config, weights.described(config))
-  if scaling is None and data.input in conventions.PUBLISHED:
-    scaling = conventions.scaling(data.input, networks.input_channels(config))
-  elif scaling is None:
-    own = inputs.image_set(config, folder)
-    train = np.flatnonzero(own.frame['split'] == 'train')
-    scaling = inputs.scaling(config, own, train)
-  state = state_lib.create(
-    networks.model(config, **scaling._asdict(), axis_name=None),
-    optimizers.optimizer(config),
-    margins.state(config, steps_per_epoch=1),
-    seed=config.seed,
-    image_shape=(
-      data.image_size,
-      data.image_size,
-      networks.image_channels(config),
-    ),
-  )
-  return transfer.from_run(state, folder)
+def _network(folder: pathlib.Path):
+  """Model and variables of the run's best checkpoint, of its record alone."""
+  with tempfile.TemporaryDirectory() as place:
+    path = pathlib.Path(place) / 'network.safetensors'
+    path.write_bytes(weights.packed(folder))
+    return weights.rebuild(path)
 
 
 def _images(config, frame, store) -> table_images.TableImages:

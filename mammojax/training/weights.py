@@ -18,7 +18,7 @@ import numpy as np
 import mammojax
 from mammojax import errors
 from mammojax.models import conventions, embedder, pretrained
-from mammojax.training import inputs, networks, preparation, transfer
+from mammojax.training import inputs, networks, preparation, saved, transfer
 from mammojax.training import state as state_lib
 from mammojax.training import workdir as workdirs
 
@@ -203,9 +203,11 @@ def packed(workdir: str | pathlib.Path) -> bytes:
   workdir = pathlib.Path(workdir)
   found, step = transfer.best(workdir, '--workdir')
   variables = transfer.network(**found)
-  config = workdirs.read_json(workdir / workdirs.CONFIG)
-  model = {k: v for k, v in config['model'].items() if k not in _START}
-  data = {k: v for k, v in config['data'].items() if k in _DATA}
+  config = saved.config(workdir)
+  with saved.understood(workdir):
+    model, data = config.model.to_dict(), config.data.to_dict()
+  model = {k: v for k, v in model.items() if k not in _START}
+  data = {k: v for k, v in data.items() if k in _DATA}
   description = {
     'version': mammojax.__version__,
     'config': {'model': model, 'data': data},

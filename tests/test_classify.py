@@ -122,15 +122,23 @@ def test_neighbours_vote_as_a_loop_says(rng):
     assert got[row] == pytest.approx(want, rel=1e-5)
 
 
-def test_the_dense_head_keeps_the_epoch_of_least_loss(rng):
+@pytest.mark.parametrize('class_weight', probes.CLASS_WEIGHTS)
+def test_the_dense_head_keeps_the_epoch_of_least_loss(rng, class_weight):
   x, positive, _, splits = made_up(rng, 1.0)
-  head = probes.fit('mlp', x, positive, splits, epochs=30)
+  head = probes.fit(
+    'mlp', x, positive, splits, epochs=30, class_weight=class_weight
+  )
   losses = head.curves['validation_loss']
   assert len(losses) == 30
   assert head.options['epoch'] == int(np.argmin(losses)) + 1
   here = splits == 'validation'
   signed = np.where(positive, -1, 1)[here] * probes.logits(head, x)[here]
-  assert np.logaddexp(0, signed).mean() == pytest.approx(min(losses), rel=1e-4)
+  share = positive[here].mean()
+  weight = None
+  if class_weight == 'balanced':
+    weight = np.where(positive[here], 1.0 / share, 1.0 / (1.0 - share))
+  least = np.average(np.logaddexp(0, signed), weights=weight)
+  assert least == pytest.approx(min(losses), rel=1e-4)
   assert {n for n in head.arrays if 'kernel' in n} == {
     'dense1/kernel', 'dense2/kernel', 'dense/kernel',
   }  # fmt: skip

@@ -39,7 +39,7 @@ def train(model, params, examples, choice, orders):
     model: flax module, float32[b, d] and `train` to float32[b, 1].
     params: where it starts.
     examples: (float32[n, d], float32[n] 0 or 1, float32[n] weights).
-    choice: (float32[v, d], float32[v] 0 or 1), of which the loss chooses.
+    choice: the same of other examples, whose weighted loss chooses.
     orders: of `orders`.
 
   Returns:
@@ -68,8 +68,8 @@ def train(model, params, examples, choice, orders):
   def epoch(carry, order):
     params, state, best, least = carry
     (params, state), _ = jax.lax.scan(step, (params, state), order)
-    record = _scores('train', predict(params, x), y) | _scores(
-      'validation', predict(params, choice[0]), choice[1]
+    record = _scores('train', predict(params, x), y, weight) | _scores(
+      'validation', predict(params, choice[0]), *choice[1:]
     )
     is_best = record['validation_loss'] < least
     best = jax.tree.map(
@@ -83,12 +83,13 @@ def train(model, params, examples, choice, orders):
   return best, curves
 
 
-def _scores(split: str, logits, y):
-  """Loss, accuracy, precision and recall at 0.5, as source 001 draws them."""
+def _scores(split: str, logits, y, weight):
+  """Weighted loss; accuracy, precision and recall at 0.5, as in source 001."""
   called = logits > 0
   hits = (called * y).sum()
+  terms = optax.sigmoid_binary_cross_entropy(logits, y)
   return {
-    f'{split}_loss': optax.sigmoid_binary_cross_entropy(logits, y).mean(),
+    f'{split}_loss': (weight * terms).sum() / weight.sum(),
     f'{split}_accuracy': (called == (y > 0)).mean(),
     f'{split}_precision': hits / jnp.maximum(called.sum(), 1),
     f'{split}_recall': hits / y.sum(),

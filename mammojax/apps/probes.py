@@ -19,7 +19,7 @@ from sklearn import linear_model, neighbors
 from sklearn import metrics as sk_metrics
 
 from mammojax import errors
-from mammojax.apps import dense
+from mammojax.apps import dense, fitting
 from mammojax.metrics import choosing
 from mammojax.models import heads
 
@@ -47,16 +47,6 @@ class Head(NamedTuple):
   curves: dict[str, list[float]]
 
 
-class _Data(NamedTuple):
-  """Examples to fit on and examples to choose by."""
-
-  x: np.ndarray
-  y: np.ndarray
-  x_choice: np.ndarray
-  y_choice: np.ndarray
-  weight: np.ndarray
-
-
 def fit(
   kind: str,
   embeddings: np.ndarray,
@@ -73,8 +63,8 @@ def fit(
   'linear': logistic regression on standardised embeddings, its C chosen.
   'knn': log-odds of the votes of the k nearest by cosine, k chosen.
   'mlp': three dense layers and a sigmoid on standardised embeddings, binary
-  cross-entropy, Adam; the epoch of the least loss is kept. C and k are chosen
-  by the AUC.
+  cross-entropy, Adam; the epoch of the least loss, weighted as in training, is
+  kept. C and k are chosen by the AUC.
 
   Args:
     kind: key of FITS.
@@ -103,7 +93,7 @@ def fit(
   if class_weight not in CLASS_WEIGHTS:
     raise errors.unknown('class_weight', class_weight, CLASS_WEIGHTS)
   choosing.refuse_test(choose_on, 'anything about a head')
-  data = _data(embeddings, positive, splits, class_weight, choose_on)
+  data = fitting.examples(embeddings, positive, splits, class_weight, choose_on)
   return FITS[kind](data, epochs, seed)
 
 
@@ -121,57 +111,16 @@ def logits(head: Head, embeddings: np.ndarray) -> np.ndarray:
   return HEADS[head.kind](head.options, head.arrays, embeddings)
 
 
-def _data(embeddings, positive, splits, class_weight, choose_on) -> _Data:
-  positive, splits = np.asarray(positive, bool), np.asarray(splits)
-  if embeddings.ndim != 2 or not (
-    positive.shape == splits.shape == embeddings.shape[:1]
-  ):
-    raise errors.UsageError(
-      'embeddings [n, d], positive [n] and splits [n] differ: '
-      f'{embeddings.shape}, {positive.shape}, {splits.shape}.'
-    )
-  if not np.isfinite(embeddings).all():
-    raise errors.DataError('The embeddings hold values that are not finite.')
-  for split in ('train', choose_on):
-    here = positive[splits == split]
-    if not here.any() or here.all():
-      raise errors.DataError(
-        f'Of {len(here)} images of the {split} split {int(here.sum())} are '
-        'positive; both classes must be there.'
-      )
-  train, choice = splits == 'train', splits == choose_on
-  y = positive[train]
-  weight = np.ones(len(y), np.float32)
-  if class_weight == 'balanced':
-    weight = len(y) / (2.0 * np.where(y, y.sum(), (~y).sum()))
-  x = np.asarray(embeddings, np.float32)
-  return _Data(x[train], y, x[choice], positive[choice], np.float32(weight))
-
-
-def _standard(x: np.ndarray) -> dict[str, np.ndarray]:
-  """Mean and spread of each value; 1 where all are equal."""
-  spread = x.std(axis=0, dtype=np.float64)
-  is_flat = spread <= 1e-7 * np.maximum(1.0, np.abs(x).max(axis=0))
-  return {
-    'mean': x.mean(axis=0, dtype=np.float64).astype(np.float32),
-    'spread': np.where(is_flat, 1.0, spread).astype(np.float32),
-  }
-
-
-def _standardised(arrays: Mapping[str, np.ndarray], x) -> np.ndarray:
-  return (np.asarray(x, np.float32) - arrays['mean']) / arrays['spread']
-
-
 def _best(scores: Mapping[Any, np.ndarray], y: np.ndarray) -> tuple[Any, dict]:
   """The first name of the largest AUC, and the AUC of each."""
   areas = {k: float(sk_metrics.roc_auc_score(y, s)) for k, s in scores.items()}
   return max(areas, key=areas.__getitem__), areas
 
 
-def _fit_linear(data: _Data, epochs: int, seed: int) -> Head:
+def _fit_linear(data: fitting.Examples, epochs: int, seed: int) -> Head:
   del epochs, seed
-  standard = _standard(data.x)
-  x = _standardised(standard, data.x)
+  standard = fitting.standard(data.x)
+  x = fitting.standardised(standard, data.x)
   candidates = {}
   for strength in _STRENGTHS:
     model = linear_model.LogisticRegression(C=strength, max_iter=5000)
@@ -191,11 +140,11 @@ def _fit_linear(data: _Data, epochs: int, seed: int) -> Head:
 
 def _linear(options, arrays, x) -> np.ndarray:
   del options
-  score = _standardised(arrays, x) @ arrays['weight'] + arrays['bias']
+  score = fitting.standardised(arrays, x) @ arrays['weight'] + arrays['bias']
   return score.astype(np.float64)
 
 
-def _fit_knn(data: _Data, epochs: int, seed: int) -> Head:
+def _fit_knn(data: fitting.Examples, epochs: int, seed: int) -> Head:
   del epochs, seed
   arrays = {
     'embeddings': data.x,
@@ -222,18 +171,20 @@ def _knn(options, arrays, x) -> np.ndarray:
   return np.log(votes + 0.5) - np.log(weight.sum(axis=1) - votes + 0.5)
 
 
-def _fit_mlp(data: _Data, epochs: int, seed: int) -> Head:
+def _fit_mlp(data: fitting.Examples, epochs: int, seed: int) -> Head:
   if epochs < 1:
     raise errors.UsageError(f'epochs must be at least 1, got {epochs}.')
-  standard = _standard(data.x)
-  x, x_choice = (_standardised(standard, v) for v in (data.x, data.x_choice))
+  standard = fitting.standard(data.x)
+  x, x_choice = (
+    fitting.standardised(standard, v) for v in (data.x, data.x_choice)
+  )
   model = heads.Mlp(_HIDDEN, 1)
   params = model.init(jax.random.key(seed), x[:1], train=False)['params']
   best, curves = dense.train(
     model,
     params,
     (x, data.y.astype(np.float32), data.weight),
-    (x_choice, data.y_choice.astype(np.float32)),
+    (x_choice, data.y_choice.astype(np.float32), data.weight_choice),
     dense.orders(len(x), epochs, seed),
   )
   named = traverse_util.flatten_dict(best, sep='/')
@@ -256,7 +207,9 @@ def _mlp(options, arrays, x) -> np.ndarray:
   named = {k: v for k, v in arrays.items() if k not in ('mean', 'spread')}
   params = traverse_util.unflatten_dict(named, sep='/')
   model = heads.Mlp(tuple(options['hidden']), 1)
-  found = model.apply({'params': params}, _standardised(arrays, x), train=False)
+  found = model.apply(
+    {'params': params}, fitting.standardised(arrays, x), train=False
+  )
   return np.asarray(found, np.float64)[:, 0]
 
 

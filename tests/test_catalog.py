@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mammojax import __main__, errors
-from mammojax.data import catalog, splits, table
+from mammojax.data import catalog, table, torn
 from mammojax.data.catalog import entry, published
 
 
@@ -81,7 +81,7 @@ def test_with_validation_takes_whole_subjects_out_of_training():
     }
   )
   got, note = entry.with_validation(frame)
-  splits.check_disjoint(got)
+  torn.check_disjoint(got)
   assert (got['split'][300:] == 'test').all()
   taken = got.loc[got['split'] == 'validation', 'subject'].nunique()
   # A share of 1/8 of 150 subjects, within four standard deviations.

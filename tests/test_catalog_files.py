@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.data import catalog, imagefiles, readers, splits, table
+from mammojax.data import catalog, imagefiles, readers, splits, table, torn
 
 
 @pytest.mark.parametrize('packed', [True, False], ids=['gz', 'plain'])
@@ -42,7 +42,7 @@ def test_classes_as_subjects_are_apart_between_splits(tmp_path, rng):
   assert (frame['diagnosis'] == by_image['diagnosis']).all()
   want = frame['split'] + ' ' + frame['diagnosis']
   assert (frame['subject'] == want).all()
-  splits.check_disjoint(frame)
+  torn.check_disjoint(frame)
 
 
 def test_idx_files_that_do_not_fit_together_are_refused(tmp_path, rng):

@@ -3,7 +3,7 @@
 import pytest
 
 from mammojax import errors
-from mammojax.data import catalog, splits
+from mammojax.data import catalog, splits, torn
 
 _OAI = 'ID,Visit,SIDE,Path,Site,AGE,SEX,BMI,Group,KL'
 
@@ -53,7 +53,7 @@ def test_oai_by_knee_keeps_a_person_within_one_split(tmp_path):
   assert knees['subject'].nunique() == 80
   assert knees['subject'].tolist()[:2] == ['9000000-L', '9000000-R']
   person = knees['subject'].str[:7]
-  splits.check_disjoint(knees.assign(subject=person))
+  torn.check_disjoint(knees.assign(subject=person))
   paper = catalog.read('oai', root, visits='paper', test_site='A')
   assert set(paper.frame['visit_months']) == {'0', '96'}
   assert set(paper.frame.loc[paper.frame['split'] == 'test', 'site']) == {'A'}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mammojax import errors
-from mammojax.data import leaks, phantom, readers, splits, survey, table
+from mammojax.data import leaks, phantom, readers, splits, survey, table, torn
 
 _ORIGINALS = 12
 
@@ -197,7 +197,7 @@ def test_the_corrected_split_tears_no_group():
   assert leaks.crossing(frame, groups)
   corrected = leaks.resplit(frame, groups)
   assert leaks.crossing(corrected, groups) == []
-  splits.check_disjoint(corrected)
+  torn.check_disjoint(corrected)
   for pair in pairs:
     one, two = corrected.iloc[pair.first], corrected.iloc[pair.second]
     assert one['split'] == two['split'] and one['subject'] == two['subject']

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mammojax import errors
-from mammojax.data import splits
+from mammojax.data import splits, torn
 
 
 def _bucket_by_digits(subject, modulo):
@@ -64,11 +64,11 @@ def test_check_disjoint_names_subjects_and_rows():
     }
   )
   with pytest.raises(errors.IntegrityError) as caught:
-    splits.check_disjoint(frame)
+    torn.check_disjoint(frame)
   text = str(caught.value)
   assert "subject 'a' is in train (row 2) and test (row 4)" in text
   assert "'b'" not in text and caught.value.exit_code == 4
-  splits.check_disjoint(frame.iloc[1:])
+  torn.check_disjoint(frame.iloc[1:])
 
 
 def test_check_disjoint_shows_twenty_and_the_count():
@@ -77,7 +77,7 @@ def test_check_disjoint_shows_twenty_and_the_count():
     {'subject': names * 2, 'split': ['train'] * 30 + ['test'] * 30}
   )
   with pytest.raises(errors.IntegrityError) as caught:
-    splits.check_disjoint(frame)
+    torn.check_disjoint(frame)
   text = str(caught.value)
   assert text.startswith('30 subjects')
   assert text.count('is in train') == 20 and 'and 10 more' in text
@@ -128,7 +128,7 @@ def test_divided_by_hash_is_assign():
 def test_divided_shares_out_by_the_fractions(rule, fractions):
   frame = _frame()
   made = splits.divided(frame, rule, fractions=fractions)
-  splits.check_disjoint(made)
+  torn.check_disjoint(made)
   for name, fraction in zip(splits.NAMES, fractions, strict=True):
     assert abs(_share(made, name) - fraction) <= 3 / len(frame)
   if rule == 'stratified':
@@ -162,7 +162,7 @@ def test_divided_refuses_a_subject_in_two_splits_or_heals_it(rule):
     with pytest.raises(errors.IntegrityError, match="subject 's0' is in"):
       splits.divided(frame, rule)
   else:
-    splits.check_disjoint(splits.divided(frame, rule))
+    torn.check_disjoint(splits.divided(frame, rule))
   with pytest.raises(errors.IntegrityError, match="subject 's0' is in"):
     splits.divided(
       frame,
@@ -209,7 +209,7 @@ def test_folds_by_rule_are_equal_and_cover_everybody_once(rule):
   if rule == 'stratified':
     assert np.ptp(tested[:, sick].sum(axis=1)) <= 3
   for turn in turns:
-    splits.check_disjoint(turn)
+    torn.check_disjoint(turn)
 
 
 def test_folds_of_a_split_column_are_refused():

@@ -233,3 +233,21 @@ def test_decisions_stand_side_by_side_with_the_published_ones(tmp_path):
     == f'Row: test Accuracy {mean:.1f} ± {error:.1f} (4 of 4 runs)'
   )
   assert sweeps.years(record) is None
+
+
+def test_a_run_with_a_leak_stamps_the_sweep(tmp_path):
+  record = collected(tmp_path)
+  assert not record['leak']
+  path = tmp_path / record['runs'][0]['folder'] / 'metrics.json'
+  metrics = json.loads(path.read_text())
+  path.write_text(json.dumps(metrics | {'warnings': ['LEAK: w1']}))
+  record |= sweep_scores.collect(
+    tmp_path,
+    {r['name']: {'': {}} for r in record['rows'][:1]},
+    record['runs'],
+  )
+  assert record['leak']
+  sweeps.write(tmp_path, record)
+  assert (tmp_path / 'sweep.md').read_text().startswith('# LEAK  ')
+  for figure in (tmp_path / 'figures').glob('*.svg'):
+    assert '<!-- LEAK -->' in figure.read_text()

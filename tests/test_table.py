@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mammojax import errors
-from mammojax.data import splits, table
+from mammojax.data import splits, table, torn
 
 
 def _picture(path, seed=0, suffix='.png'):
@@ -245,4 +245,4 @@ def test_real_tables_read_unchanged(name, count, subjects):
     path, columns={'subject': 'subject_id', 'diagnosis': 'label'}
   )
   assert len(frame) == count and frame['subject'].nunique() == subjects
-  splits.check_disjoint(frame)
+  torn.check_disjoint(frame)

@@ -10,7 +10,7 @@ import pytest
 import report_page
 
 from mammojax import __main__ as cli
-from mammojax.data import pseudonyms, splits, survey, table
+from mammojax.data import pseudonyms, survey, table, torn
 
 _EVIL = '=HYPERLINK("x")'
 _IMAGE = '<img onerror=alert(1)>'
@@ -91,7 +91,7 @@ def test_a_subject_in_two_splits_is_a_leak_too(folder):
   assert _run('leaks', _table(folder, rows), out) == 4
   assert pd.read_csv(out / 'pairs.csv').empty
   frame = table.read(out / 'split.csv', root=str(folder))[0]
-  splits.check_disjoint(frame)
+  torn.check_disjoint(frame)
 
 
 def test_leaks_lists_what_it_cannot_compare(folder, capsys):

@@ -48,6 +48,9 @@ def data():
   data.input = 'learned'
   # 'stop' at an image that cannot be read, or 'skip' up to 1 % of them.
   data.on_bad = 'stop'
+  # 'stop' at a subject in two splits of the table, or 'stamp' LEAK on all that
+  # the run writes: for published splits that are torn.
+  data.on_leak = 'stop'
   # Memory for decoded images in MiB.
   data.cache_mb = 2048
   # Who trains and who tests: '' (the split column, or by hash where there is

@@ -17,7 +17,7 @@ import threadpoolctl
 
 from mammojax import errors
 from mammojax.apps import fusion, probes
-from mammojax.data import splits as split_rules
+from mammojax.data import torn
 from mammojax.metrics import calibration, choosing, classification
 
 # t-SNE of more images takes minutes, and their points hide each other.
@@ -163,12 +163,12 @@ def _measure(found: Result, here, positive, subjects, draws, seed):
 
 def _check_subjects(subjects, splits) -> None:
   frame = pd.DataFrame({'subject': subjects, 'split': splits})
-  torn = split_rules.leaks(frame)
-  if torn:
+  found = torn.leaks(frame)
+  if found:
     raise errors.IntegrityError(
-      f'{len(torn)} subjects are in two splits; what is measured on them was '
-      'learnt by heart. `python -m mammojax leaks` writes a table that tears '
-      'nobody.'
+      f'{len(found)} subjects are in two splits, as {next(iter(found))!r}; '
+      'what is measured on them was learnt by heart. `python -m mammojax leaks`'
+      ' writes a table that tears nobody.'
     )
 
 

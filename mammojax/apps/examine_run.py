@@ -16,6 +16,7 @@ import numpy as np
 
 from mammojax import errors
 from mammojax.apps import classifiers, classify, comparing, examine, own_heads
+from mammojax.data import torn
 from mammojax.metrics import verification
 from mammojax.training import evaluate, inputs, saved
 from mammojax.training import workdir as workdirs
@@ -118,6 +119,9 @@ def _load(workdir, seed: int) -> _Run:
     network, config = classifiers.take_network(workdir, pathlib.Path(folder))
   with saved.understood(workdir):
     images = inputs.image_set(config, workdir)
+  if config.data.on_leak == 'stamp':
+    # A held-out class is a split too, and its subjects may be in others.
+    torn.check_disjoint(images.frame)
   question = examine.ask(images.frame, seed)
   embeddings = network.embed(
     images, np.arange(len(images.frame)), config.eval.batch_size

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import strata
+from mammojax.data import strata, torn
 
 NAMES = ('train', 'validation', 'test')
 # Of rows that neither train nor choose, and are no test either.
@@ -31,7 +31,6 @@ _DEALING = ('shuffled', 'stratified')
 FRACTIONS = (0.7, 0.1, 0.2)
 # Fractions are taken to a millionth.
 _PARTS = 1_000_000
-_SHOWN = 20
 
 
 def sha256_bucket(subject: str, modulo: int = 10) -> int:
@@ -80,63 +79,6 @@ def fold(subjects: Iterable[str], num_folds: int) -> np.ndarray:
   return np.array(_buckets(subjects, num_folds), dtype=np.int64)
 
 
-def leaks(frame: pd.DataFrame) -> dict[str, dict[str, list[int]]]:
-  """Subjects that occur in more than one split.
-
-  Args:
-    frame: columns `subject` and `split`; `row`, when there, names the rows,
-      otherwise the index does.
-
-  Returns:
-    subject -> split -> rows, in order of first occurrence.
-  """
-  splits_of = frame.groupby('subject', sort=False)['split'].nunique()
-  guilty = splits_of.index[splits_of > 1]
-  rows = frame['row'] if 'row' in frame else frame.index.to_series()
-  found: dict[str, dict[str, list[int]]] = {name: {} for name in guilty}
-  chosen = frame['subject'].isin(guilty)
-  for subject, split, row in zip(
-    frame.loc[chosen, 'subject'],
-    frame.loc[chosen, 'split'],
-    rows[chosen],
-    strict=True,
-  ):
-    found[subject].setdefault(split, []).append(int(row))
-  return found
-
-
-def describe_leak(subject: str, rows_by_split: dict[str, list[int]]) -> str:
-  """One line on one subject: its splits and the first rows in each."""
-  parts = [
-    f'{split} (row {_rows(rows)})' for split, rows in rows_by_split.items()
-  ]
-  return f'subject {subject!r} is in {" and ".join(parts)}'
-
-
-def check_disjoint(frame: pd.DataFrame) -> None:
-  """Refuses a table in which a subject is in two splits.
-
-  Args:
-    frame: columns `subject` and `split`, optionally `row`.
-
-  Raises:
-    IntegrityError: with the first 20 such subjects, their rows, the count.
-  """
-  found = leaks(frame)
-  if not found:
-    return
-  lines = [
-    f'  {describe_leak(subject, where)}'
-    for subject, where in list(found.items())[:_SHOWN]
-  ]
-  if len(found) > _SHOWN:
-    lines.append(f'  and {len(found) - _SHOWN} more')
-  raise errors.IntegrityError(
-    f'{len(found)} subjects are in more than one split; what is learnt of a'
-    ' subject in training would be rewarded in the test:\n' + '\n'.join(lines)
-  )
-
-
 def _buckets(subjects: Iterable[str], modulo: int) -> list[int]:
   known: dict[str, int] = {}
   buckets = []
@@ -147,11 +89,6 @@ def _buckets(subjects: Iterable[str], modulo: int) -> list[int]:
   return buckets
 
 
-def _rows(rows: list[int]) -> str:
-  shown = ', '.join(str(row) for row in rows[:5])
-  return shown + (f' and {len(rows) - 5} more' if len(rows) > 5 else '')
-
-
 def divided(
   frame: pd.DataFrame,
   rule: str = '',
@@ -159,6 +96,7 @@ def divided(
   fractions: Sequence[float] = FRACTIONS,
   seed: int = 0,
   keep_test: bool = False,
+  on_leak: str = 'stop',
 ) -> pd.DataFrame:
   """The table split by a rule.
 
@@ -176,6 +114,7 @@ def divided(
     seed: of 'shuffled' and 'stratified'.
     keep_test: of 'shuffled' and 'stratified': the test rows of the table stay,
       and the fractions, that of the test being 0, share out the rest.
+    on_leak: 'stop', or 'stamp': a subject may be in two splits.
 
   Returns:
     A copy of the table.
@@ -202,7 +141,8 @@ def divided(
     part = _dealt(frame[rest], rule, weights, seed)
     names[rest] = np.array(NAMES, dtype=object)[part]
   divided_frame = frame.assign(split=names)
-  check_disjoint(divided_frame)
+  if on_leak == 'stop':
+    torn.check_disjoint(divided_frame)
   return divided_frame
 
 

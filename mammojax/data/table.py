@@ -27,7 +27,15 @@ import pathlib
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import checks, headers, imagefiles, readers, records, splits
+from mammojax.data import (
+  checks,
+  headers,
+  imagefiles,
+  readers,
+  records,
+  splits,
+  torn,
+)
 
 REQUIRED = ('path', 'subject')
 OPTIONAL = (
@@ -49,6 +57,7 @@ def read(
   root: str = '',
   columns: Mapping[str, str] | None = None,
   on_bad: str = 'stop',
+  on_leak: str = 'stop',
   threads: int = 2,
   needs_split: bool = False,
   decoded: Sequence[int] | None = None,
@@ -66,6 +75,8 @@ def read(
       canonical name itself, when the file has it.
     on_bad: 'stop', or 'skip': broken images are set aside and exact duplicate
       rows merged, each with a warning.
+    on_leak: 'stop', or 'stamp': a subject may be in two splits of the table,
+      which whoever measures says wherever a result is written.
     threads: images decoded at once.
     needs_split: refuse a table without a split column.
     decoded: the rows whose images were decoded before, by `row`: no image is
@@ -78,7 +89,7 @@ def read(
     (frame as in the module, store of its images).
 
   Raises:
-    UsageError: an unknown `on_bad` or canonical name.
+    UsageError: an unknown `on_bad`, `on_leak` or canonical name.
     DataError: columns, values, files or images that cannot be used; above 1 %
       broken images also under 'skip'. All of them in one message, by row.
     IntegrityError: additionally a subject in two splits, or an image with two
@@ -88,7 +99,12 @@ def read(
     path, root=root, columns=columns, needs_split=needs_split, key=key
   )
   return finish(
-    *found, on_bad=on_bad, threads=threads, decoded=decoded, voi=voi
+    *found,
+    on_bad=on_bad,
+    on_leak=on_leak,
+    threads=threads,
+    decoded=decoded,
+    voi=voi,
   )
 
 
@@ -98,6 +114,7 @@ def finish(
   problems: checks.Problems,
   *,
   on_bad: str = 'stop',
+  on_leak: str = 'stop',
   threads: int = 2,
   decoded: Sequence[int] | None = None,
   voi: str = 'none',
@@ -105,6 +122,10 @@ def finish(
   """From what `examine` found to what `read` gives; arguments as there."""
   if on_bad not in ON_BAD:
     raise errors.unknown('on_bad', on_bad, ON_BAD)
+  if on_leak not in torn.ON_LEAK:
+    raise errors.unknown('on_leak', on_leak, torn.ON_LEAK)
+  if on_leak == 'stamp':
+    problems.drop(checks.TORN)
   if decoded is None:
     checks.check_images(frame, store, problems, threads, voi)
   if on_bad == 'skip':
@@ -232,9 +253,9 @@ def _check_values(
     _convert(
       frame, 'split', SPLITS.get, 'train, validation, val or test', problems
     )
-    for subject, where in splits.leaks(frame).items():
+    for subject, where in torn.leaks(frame).items():
       first = min(min(rows) for rows in where.values())
-      what = splits.describe_leak(subject, where)
+      what = torn.describe_leak(subject, where)
       problems.add(checks.TORN, first, what, True)
   else:
     frame['split'] = splits.assign(frame['subject'])

@@ -97,6 +97,7 @@ def read(
   splits: str = '',
   columns: Mapping[str, str] | None = None,
   on_bad: str = 'stop',
+  on_leak: str = 'stop',
   needs_split: bool = False,
   voi: str = 'none',
   key: bytes | None = None,
@@ -110,6 +111,7 @@ def read(
     splits: those that are used, divided by commas; '' all.
     columns: canonical name -> feature, see `table.read`.
     on_bad: see `table.read`.
+    on_leak: see `table.read`.
     needs_split: see `table.read`.
     voi: see `table.read`.
     key: see `table.read`.
@@ -149,7 +151,7 @@ def read(
     needs_split=needs_split,
     key=key,
   )
-  return table.finish(*found, on_bad=on_bad, voi=voi)
+  return table.finish(*found, on_bad=on_bad, on_leak=on_leak, voi=voi)
 
 
 def _builder(name: str, data_dir: str) -> Any:

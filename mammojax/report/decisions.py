@@ -69,7 +69,9 @@ def threshold(metrics: Mapping[str, Any]) -> str:
 def results(metrics: Mapping[str, Any]) -> rich_table.Table:
   """The results of a run for the terminal, fit for 80 columns."""
   drawn = rich_table.Table(
-    title='Decisions in percent, each with its 95 % interval',
+    title=table.titled(
+      'Decisions in percent, each with its 95 % interval', metrics
+    ),
     title_style='bold',
     title_justify='left',
     caption=threshold(metrics),

@@ -115,7 +115,8 @@ def collect(
     of the setting that stands for it, or None), 'note', and 'settings' with
     'name', 'overrides', 'runs', 'finished', 'validation', 'validation_by' and
     'scores'; 'runs' as given; and 'metrics', the names of those that the runs
-    have. A finished run whose files are damaged becomes 'failed'.
+    have; 'leak', whether a run went on in spite of one. A finished run whose
+    files are damaged becomes 'failed'.
   """
   runs, contents = _contents(workdir, runs)
   made = []
@@ -136,7 +137,12 @@ def collect(
     )
   decide = any(table.decides(content) for content in contents.values())
   metrics = DECISIONS if decide else METRICS
-  return {'rows': made, 'runs': runs, 'metrics': list(metrics)}
+  return {
+    'rows': made,
+    'runs': runs,
+    'metrics': list(metrics),
+    'leak': any(map(table.leaks, contents.values())),
+  }
 
 
 def _contents(workdir, runs):

@@ -61,6 +61,8 @@ def write(
     style.write_atomic(paths[-1], content)
   for name, drawn in ((_FIGURE, years(record)), (_PANEL, hits)):
     if drawn is not None:
+      if record['leak']:
+        style.stamp(drawn, 'LEAK')
       paths += style.save(drawn, workdir / _FOLDER, name).values()
   return paths
 
@@ -119,7 +121,7 @@ def markdown(record: Mapping[str, Any]) -> str:
   """The tables of a sweep, one a metric, then what did not finish."""
   seeds = sorted({run['seed'] for run in record['runs']})
   lines = [
-    f'# {record["title"]}',
+    f'# {"LEAK  " if record["leak"] else ""}{record["title"]}',
     '',
     f'    {record["command"]}',
     '',

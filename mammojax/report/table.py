@@ -153,6 +153,11 @@ def leaks(metrics: Mapping[str, Any]) -> bool:
   return any('LEAK' in warning for warning in metrics.get('warnings') or [])
 
 
+def titled(title: str, metrics: Mapping[str, Any]) -> str:
+  """A title, stamped where the run went on in spite of a leak."""
+  return f'LEAK  {title}' if leaks(metrics) else title
+
+
 def verdict(metrics: Mapping[str, Any]) -> str:
   """The run in one sentence: test mAP against pixels and chance."""
   found = cell(metrics['test'], 'all', 'map')
@@ -181,9 +186,10 @@ def results(metrics: Mapping[str, Any]) -> rich_table.Table:
     rich.table.Table with the rows All, 1 year, ... of the network and one row
     for each baseline over all years. It needs no colour to be understood.
   """
-  title = 'Test results in percent, each with its 95 % interval'
   drawn = rich_table.Table(
-    title=f'LEAK  {title}' if leaks(metrics) else title,
+    title=titled(
+      'Test results in percent, each with its 95 % interval', metrics
+    ),
     title_style='bold',
     title_justify='left',
     caption='n: queries. Raw pixels, masked and chance: all years.',

@@ -182,6 +182,7 @@ def _read(data, stored, secret: bytes | None):
   options = {
     'columns': data.columns.to_dict(),
     'on_bad': data.on_bad,
+    'on_leak': data.on_leak,
     'needs_split': data.split_rule == 'column' or data.keep_test,
     'voi': data.voi,
     'key': secret,
@@ -203,6 +204,7 @@ def _split(data, frame):
       frame,
       fractions=data.split_fractions,
       keep_test=data.keep_test,
+      on_leak=data.on_leak,
       **options,
     )
     return splits.hold_out(frame, data.held_out)

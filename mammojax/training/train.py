@@ -17,7 +17,7 @@ import ml_collections
 import numpy as np
 
 from mammojax import errors
-from mammojax.data import pipeline
+from mammojax.data import pipeline, torn
 from mammojax.training import (
   checkpoints,
   classifying,
@@ -122,6 +122,8 @@ class Trainer:
     weights.check_origin(config, description)
     self.images = inputs.image_set(config, workdir)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
+    if config.data.on_leak == 'stamp':
+      self.remarks += torn.remarks(self.images.frame)
     if not len(self.rows):
       raise errors.DataError('The table has no image in the split train.')
     self.evaluation: classifying.Classifying | matching.Matching

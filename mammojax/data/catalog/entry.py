@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import splits, table
+from mammojax.data import splits, table, torn
 
 CANONICAL = (*table.REQUIRED, *table.OPTIONAL)
 
@@ -103,7 +103,7 @@ def make(frame: pd.DataFrame, notes: Sequence[str], terms: str) -> Entry:
       raise ValueError(f'column {name!r} holds {kind} values, not text alone.')
   _refuse(frame, frame['subject'].str.strip() == '', 'have no subject')
   _refuse(frame, frame['path'].duplicated(), 'come twice')
-  splits.check_disjoint(frame)
+  torn.check_disjoint(frame)
   return Entry(frame, list(notes), terms)
 
 

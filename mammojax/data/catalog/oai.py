@@ -24,7 +24,7 @@ import re
 import pandas as pd
 
 from mammojax import errors
-from mammojax.data import splits
+from mammojax.data import splits, torn
 from mammojax.data.catalog import entry, published
 
 _FOLDS = 5
@@ -105,7 +105,7 @@ def read(
   frame['fold'] = folds.mask(in_test, '')
   names = (folds == fold).map({True: 'validation', False: 'train'})
   frame['split'] = names.mask(in_test, 'test')
-  splits.check_disjoint(frame)
+  torn.check_disjoint(frame)
   if identity == 'subject_side':
     frame['subject'] = persons + '-' + frame['laterality']
   published.require(root, frame['path'])

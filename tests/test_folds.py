@@ -153,9 +153,13 @@ def test_chance_is_pooled_over_the_queries_with_a_mate(tmp_path, cache):
     folder.mkdir()
     values = np.r_[np.full(lost, np.nan), 1.0, 0.0]
     subjects = np.array([f'{fold}-{n}' for n in range(len(values))])
-    np.savez(
-      folder / 'evaluation.npz', query_map=values, query_subject=subjects
-    )
+    arrays = {'query_map': values, 'query_subject': subjects}
+    chances = {'map': {'value': chance}}
+    if fold == 0:
+      # The gallery of the other has fewer than five images.
+      arrays['query_cmc@5'] = values
+      chances['cmc@5'] = {'value': 0.9}
+    np.savez(folder / 'evaluation.npz', **arrays)
     folders.append(folder)
     parts.append(
       {
@@ -167,7 +171,7 @@ def test_chance_is_pooled_over_the_queries_with_a_mate(tmp_path, cache):
         'baselines': {
           'pixel': None,
           'masked': None,
-          'chance': {'all': {'map': {'value': chance}}},
+          'chance': {'all': chances},
         },
         'test': {'all': {'map': {'value': 0.5}}},
         'warnings': [],
@@ -180,6 +184,8 @@ def test_chance_is_pooled_over_the_queries_with_a_mate(tmp_path, cache):
   chance = found['baselines']['chance']['all']['map']['value']
   assert chance == pytest.approx((2 * 0.5 + 2 * 0.1) / 4)
   assert found['test']['all']['map']['n_used'] == 4
+  assert set(found['test']['all']) == {'map'}
+  assert set(found['baselines']['chance']['all']) == {'map'}
   assert found['counts'] == {
     'queries': 12,
     'queries_without_mate': 8,

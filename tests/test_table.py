@@ -143,6 +143,13 @@ def test_exact_duplicates_stop_or_merge(folder, caplog):
   assert 'row 4: the same as row 2' in caplog.text
 
 
+def test_a_misspelt_split_is_no_other_split(folder):
+  path = _write(folder, 'path,subject,split\na.png,s1,train\nb.png,s1,tain\n')
+  text = _refused(path, errors.DataError)
+  assert "row 3: split is 'tain'" in text
+  assert 'more than one' not in text
+
+
 @pytest.mark.parametrize('on_bad', ['stop', 'skip'])
 def test_one_image_of_two_subjects_or_labels(folder, on_bad):
   path = _write(

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from mammojax import errors
+from mammojax.apps import published
 
 _FIELDS = ('title', 'rows', 'seeds', 'published', 'published_name')
 # Rows and settings are names of folders.
@@ -156,7 +157,7 @@ def _load(path: pathlib.Path) -> dict[str, Any]:
     raise errors.UsageError(f"{path}: get_sweep has no 'rows'.")
   if not isinstance(rows, Mapping):
     raise errors.UsageError(f"{path}: 'rows' must be a dict, got {rows!r}.")
-  _check_published(path, given.get('published', {}))
+  published.check(path, given.get('published', {}))
   defaults = {
     'title': path.stem,
     'seeds': _SEEDS,
@@ -164,33 +165,6 @@ def _load(path: pathlib.Path) -> dict[str, Any]:
     'published_name': 'published',
   }
   return defaults | given
-
-
-def _check_published(path: pathlib.Path, published: Any) -> None:
-  """Refuses what the tables could not show once everything is trained."""
-  kept: list[tuple[tuple[str, ...], Any]] = [(('published',), published)]
-  for _ in range(3):
-    for where, level in kept:
-      if not isinstance(level, Mapping):
-        raise _unlike(path, where, level)
-    kept = [
-      ((*where, name), level[name]) for where, level in kept for name in level
-    ]
-  for where, cell in kept:
-    numbers = cell if isinstance(cell, tuple | list) else ()
-    is_pair = len(numbers) == 2 and numbers[0] is not None
-    if not is_pair or not all(
-      one is None or isinstance(one, int | float) for one in numbers
-    ):
-      raise _unlike(path, where, cell)
-
-
-def _unlike(path, where, got) -> errors.UsageError:
-  return errors.UsageError(
-    f'{path}: {" / ".join(map(str, where))} is {got!r}. Published numbers are '
-    "given as {'row': {'all': {'map': (96.9, 0.1)}}}: row, group and metric, "
-    'then the value in percent and its standard error or None.'
-  )
 
 
 def _row(name: str, fields: Mapping[str, Any]) -> Row:

@@ -119,7 +119,12 @@ def _pooled_matching(config, files, parts) -> dict[str, Any]:
   """Metrics of retrieval over the queries of all folds."""
 
   def pooled(prefix):
-    names = [n for n in evaluate.METRICS if f'{prefix}_{n}' in files[0]]
+    # A fold with a small gallery lacks those of deeper ranks.
+    names = [
+      name
+      for name in evaluate.METRICS
+      if all(f'{prefix}_{name}' in file for file in files)
+    ]
     subjects = np.concatenate([file['query_subject'] for file in files])
     return {
       'all': {
@@ -139,16 +144,15 @@ def _pooled_matching(config, files, parts) -> dict[str, Any]:
   )
   # As every mean, that of chance is over the queries with a mate.
   mated = np.subtract(queries, lost)
+  chances = [part['baselines']['chance']['all'] for part in parts]
   chance = {
     name: {
       'value': float(
-        np.average(
-          [p['baselines']['chance']['all'][name]['value'] for p in parts],
-          weights=mated,
-        )
+        np.average([one[name]['value'] for one in chances], weights=mated)
       )
     }
-    for name in parts[0]['baselines']['chance']['all']
+    for name in chances[0]
+    if all(name in one for one in chances)
   }
   baselines = {
     name: None if parts[0]['baselines'][name] is None else pooled(name)

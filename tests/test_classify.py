@@ -275,6 +275,26 @@ def test_what_a_run_held_out_takes_no_part():
   assert counts['train']['positive'] == counts['train']['negative'] == 1
 
 
+def test_balanced_thins_the_larger_class_of_validation_and_test():
+  splits = np.repeat(['train', 'validation', 'test'], [6, 7, 8])
+  names = np.where(np.arange(21) % 3 == 0, 'mel', 'nv')
+  frame = pd.DataFrame(
+    {'subject': np.arange(21).astype(str), 'diagnosis': names, 'split': splits}
+  )
+  values = types.SimpleNamespace(unlabelled='leave_out', balanced=True, seed=0)
+  rows, counts = command._rows(values, frame, ['mel'])
+  # Of 6, 7 and 8 images 2, 3 and 2 are positive.
+  for split, positive, negative, thinned in (
+    ('train', 2, 4, 0),
+    ('validation', 3, 3, 1),
+    ('test', 2, 2, 4),
+  ):
+    here = rows[splits[rows] == split]
+    assert (names[here] == 'mel').sum() == positive
+    assert (names[here] == 'nv').sum() == negative
+    assert counts[split]['thinned_out'] == thinned
+
+
 def test_a_network_without_running_statistics_is_written_with_its_head(
   tmp_path, cache, monkeypatch, rng
 ):

@@ -145,7 +145,8 @@ def _rows(values: flags.FlagValues, frame, positive):
   is_known = (diagnoses != '') | (values.unlabelled == 'negative')
   is_positive = diagnoses.isin(positive)
   # The run may have held out others, which neither train nor choose.
-  takes_part = (is_known & frame['split'].isin(choosing.SPLITS)).to_numpy()
+  takes_part = is_known & frame['split'].isin(choosing.SPLITS)
+  takes_part = takes_part.to_numpy(copy=True)
   counts = {}
   for split in choosing.SPLITS:
     here = (frame['split'] == split).to_numpy()

@@ -70,9 +70,12 @@ def classifier(table, tmp_path_factory):
   return folder
 
 
-def test_the_metric_run_is_validated_by_class(table, tmp_path):
+@pytest.mark.parametrize(
+  'name', ['small', pytest.param('adatriplet', marks=pytest.mark.slow)]
+)
+def test_the_metric_run_is_validated_by_class(table, tmp_path, name):
   results = train.run(
-    tiny('small', table, model__width=4, model__cut='stage1'), tmp_path / 'run'
+    tiny(name, table, model__width=4, model__cut='stage1'), tmp_path / 'run'
   )
   # Three lesions in a group, two images each; six groups train, two test.
   assert results['counts'] == {

@@ -54,8 +54,10 @@ def _arrays(folder: pathlib.Path) -> dict[str, Any]:
   They are not placed as they were when saved: the devices of that process, how
   many and of which kind, need not be here.
   """
-  with ocp.PyTreeCheckpointer() as reader:
-    saved = reader.metadata(folder).item_metadata.tree
+  # The reader's own metadata() warns of a file that lies a folder above.
+  handler = ocp.PyTreeCheckpointHandler()
+  saved = handler.metadata(folder).tree
+  with ocp.Checkpointer(handler) as reader:
     how = jax.tree.map(
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved
     )

@@ -128,7 +128,8 @@ def identified(
     if count < images:
       raise errors.UsageError(
         f'{images} images of each class cannot be enrolled: there are {count} '
-        f'of {str(name)!r} outside the training and test splits.'
+        f'of {str(name)!r} outside the training and test splits. Give the '
+        'validation split more of them, or leave the class out of the table.'
       )
   found = []
   for _ in range(draws):

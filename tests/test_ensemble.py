@@ -131,7 +131,7 @@ def test_the_order_of_the_positive_names_does_not_matter(tmp_path, cache, rng):
     path = folder / 'metrics.json'
     metrics = json.loads(path.read_text()) | {'positive': [*names]}
     path.write_text(json.dumps(metrics))
-  ensemble.run(folders, tmp_path)
+  assert len(ensemble.run(folders, tmp_path)['members']) == 3
 
 
 def test_another_run_is_not_overwritten(tmp_path, cache, rng, capsys):

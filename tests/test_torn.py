@@ -76,7 +76,7 @@ def test_no_classifier_is_measured_on_a_torn_split(rng):
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:the load_module')
 def test_everything_that_such_a_run_writes_is_stamped(
-  table, cache, tmp_path, capsys
+  table, cache, tmp_path, capsys, caplog
 ):
   file = tmp_path / 'config.py'
   text = json.dumps(config(cache, table).to_dict())
@@ -90,6 +90,8 @@ def test_everything_that_such_a_run_writes_is_stamped(
   assert not (run / 'metrics.json').exists()
   assert cli.main([*given, '--config.data.on_leak=stamp']) == 0
   assert 'LEAK  Test results' in capsys.readouterr().out
+  # Already when the run begins.
+  assert 'LEAK: 1 subjects' in caplog.text
   assert 'LEAK: ' in (run / 'report.html').read_text('utf-8')
   figures = list((run / 'figures').glob('*.svg'))
   assert figures

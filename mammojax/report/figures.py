@@ -30,37 +30,19 @@ _LOOKS: dict[str, dict[str, Any]] = {
   'masked': dict(color=style.PURPLE, linestyle='-.', marker='^'),
   'chance': dict(color=style.MUTED, linestyle=':', marker='x'),
 }
-_UNITS = {
-  'cosine': 'cosine similarity',
-  'euclidean': 'Euclidean distance',
-  'squared_euclidean': 'squared Euclidean distance',
-  'manhattan': 'L1 distance',
-}
 _OTHER: dict[str, Any] = dict(color=style.GREEN, linestyle='--', marker='D')
 
 
 @style.styled
 def loss(history: reading.History) -> mpl_figure.Figure | None:
   """Training loss over steps, with a running mean when there are many."""
-  steps, values = reading.series(history, 'train', 'loss')
-  if not steps.size:
-    return None
-  figure, axes = _axes('Step', 'Training loss')
-  _curve(axes, steps, values)
-  axes.set_ylim(bottom=min(0.0, values.min()))
-  return figure
+  return _course(history, 'loss', 'Training loss')
 
 
 @style.styled
 def active_fraction(history: reading.History) -> mpl_figure.Figure | None:
   """Share of the triplets, pairs or images that still teach, over steps."""
-  steps, values = reading.series(history, 'train', 'active_fraction')
-  if not steps.size:
-    return None
-  figure, axes = _axes('Step', 'Active (%)')
-  _curve(axes, steps, 100 * values)
-  axes.set_ylim(bottom=0)
-  return figure
+  return _course(history, 'active_fraction', 'Active (%)', 100)
 
 
 @style.styled
@@ -96,7 +78,7 @@ def margins(
 
   Source: Nguyen et al., 2022, arXiv:2205.02849, figure 2.
   """
-  unit = _UNITS.get(distance, distance)
+  unit = style.UNITS.get(distance, distance)
   figure, axes = _axes('Step', f'Margin ({unit})')
   looks = {
     'margin': dict(color=style.BLUE, label='ε (margin)'),
@@ -258,6 +240,17 @@ def _legend(figure: Any, columns: int, handles: Any = None) -> None:
   figure.legend(
     loc='outside upper left', ncols=columns, columnspacing=1.4, **chosen
   )
+
+
+def _course(history, name: str, label: str, factor: float = 1.0):
+  """A number of the training over steps; None where it was not logged."""
+  steps, values = reading.series(history, 'train', name)
+  if not steps.size:
+    return None
+  figure, axes = _axes('Step', label)
+  _curve(axes, steps, factor * values)
+  axes.set_ylim(bottom=min(0.0, factor * values.min()))
+  return figure
 
 
 def _curve(axes: mpl_axes.Axes, steps: np.ndarray, values: np.ndarray) -> None:

@@ -50,6 +50,13 @@ COLOURS = {
 
 # At 4.8 inches a figure fills a telephone at about its true size and half a
 # desktop page at slightly more, so 9 and 10 point stay readable on both.
+# loss.distance -> what a margin of such a loss is measured in.
+UNITS = {
+  'cosine': 'cosine similarity',
+  'euclidean': 'Euclidean distance',
+  'squared_euclidean': 'squared Euclidean distance',
+  'manhattan': 'L1 distance',
+}
 WIDTH_INCHES = 4.8
 HEIGHT_INCHES = 3.3
 PNG_DPI = 200

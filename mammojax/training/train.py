@@ -123,7 +123,10 @@ class Trainer:
     self.images = inputs.image_set(config, workdir)
     self.rows = np.flatnonzero(self.images.frame['split'] == 'train')
     if config.data.on_leak == 'stamp':
-      self.remarks += torn.remarks(self.images.frame)
+      leaks = torn.remarks(self.images.frame)
+      for remark in leaks:
+        _LOG.warning('%s', remark)
+      self.remarks += leaks
     if not len(self.rows):
       raise errors.DataError('The table has no image in the split train.')
     self.evaluation: classifying.Classifying | matching.Matching
